@@ -4,3 +4,42 @@
 
 pub mod parse;
 pub mod times;
+
+mod application;
+mod batcher;
+mod checkpoint;
+mod clock;
+mod collector_id;
+mod config;
+mod content;
+mod directory;
+mod discover;
+mod durable;
+mod identity;
+mod inflight;
+mod intake;
+mod line_head;
+mod lines;
+mod metrics;
+mod order;
+mod paths;
+mod place;
+mod reader;
+mod rotation;
+mod run;
+mod sandbox;
+mod start;
+mod status;
+mod stream;
+mod sys;
+mod tail;
+mod tail_hash;
+
+pub use collector_id::{IdentityError, Incarnation};
+pub use config::{Config, ConfigError};
+pub use paths::GlobError;
+pub use start::{Collector, CollectorHandle, Panicked, StartError, Stopped};
+pub use status::Status;
+
+#[cfg(test)]
+mod tests;

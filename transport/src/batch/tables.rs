@@ -26,7 +26,7 @@ pub fn put_streams<'a>(out: &mut Vec<u8>, streams: impl ExactSizeIterator<Item =
 }
 
 /// Appends a label set.
-pub fn put_labels(out: &mut Vec<u8>, labels: &Labels) {
+fn put_labels(out: &mut Vec<u8>, labels: &Labels) {
     varint::put(out, labels.len() as u64);
     for (name, value) in labels.iter() {
         varint::put_bytes(out, name.as_bytes());
@@ -45,7 +45,7 @@ pub fn take_streams(bytes: &mut &[u8]) -> Option<Vec<StreamEntry>> {
 }
 
 /// Takes a label set.
-pub fn take_labels(bytes: &mut &[u8]) -> Option<Labels> {
+fn take_labels(bytes: &mut &[u8]) -> Option<Labels> {
     let mut pairs = Vec::new();
     for _ in 0..varint::take(bytes)? {
         let name = std::str::from_utf8(varint::take_bytes(bytes)?).ok()?;

@@ -1,0 +1,270 @@
+//! The aggregator's two threads: one consumes messages into the hot tail, one seals.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use sawlog_transport::{ConsumeError, Consumer, Event};
+
+use crate::error::StoreError;
+use crate::seal::{SealJob, Sealer};
+use crate::store::Store;
+
+/// How long one poll of the transport waits: bounds how late a seal or a stop is noticed.
+const POLL: Duration = Duration::from_millis(50);
+/// How long the aggregator waits before it tries again after an error, at first and at most.
+const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
+
+/// The running aggregator.
+pub struct Aggregator {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Aggregator {
+    /// Starts consuming all partitions of the transport into the store.
+    ///
+    /// # Errors
+    /// The thread cannot be started.
+    pub fn start(
+        store: Arc<Store>,
+        sealer: Sealer,
+        consumer: Box<dyn Consumer>,
+    ) -> std::io::Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let flag = stop.clone();
+        let thread = std::thread::Builder::new()
+            .name("aggregator".to_owned())
+            .spawn(move || run(&store, sealer, consumer, &flag))?;
+        Ok(Self { stop, thread: Some(thread) })
+    }
+
+    /// Seals what is hot and stops; what was not consumed stays in the transport.
+    pub fn stop(mut self) {
+        self.join();
+    }
+
+    fn join(&mut self) {
+        self.stop.store(true, Ordering::Release);
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the aggregator's thread panicked");
+        }
+    }
+}
+
+impl Drop for Aggregator {
+    fn drop(&mut self) {
+        self.join();
+    }
+}
+
+/// Why a round of consuming ended.
+#[derive(Debug, thiserror::Error)]
+enum RoundError {
+    #[error("cannot consume from the transport")]
+    Consume(#[from] ConsumeError),
+    #[error("cannot seal")]
+    Seal(#[from] StoreError),
+}
+
+/// Consumes until told to stop; after an error recovers the store from disk and consumes again what
+/// was not sealed.
+fn run(store: &Arc<Store>, sealer: Sealer, mut consumer: Box<dyn Consumer>, stop: &AtomicBool) {
+    let mut sealer = Some(sealer);
+    let mut wait = RETRY.0;
+    while !stop.load(Ordering::Acquire) {
+        let ready = sealer.take().map_or_else(|| store.recover(), Ok);
+        let started = Instant::now();
+        let ended = match ready {
+            Ok(sealer) => round(store, sealer, consumer.as_mut(), stop),
+            Err(err) => Err(err.into()),
+        };
+        let Err(err) = ended else { return };
+        if started.elapsed() > RETRY.1 {
+            wait = RETRY.0;
+        }
+        let chain = error_chain(&err);
+        tracing::error!(error = chain, retry_in = ?wait, "what was not sealed is consumed again");
+        sleep_unless(stop, wait);
+        wait = (wait * 2).min(RETRY.1);
+    }
+}
+
+fn sleep_unless(stop: &AtomicBool, wait: Duration) {
+    let until = Instant::now() + wait;
+    while Instant::now() < until && !stop.load(Ordering::Acquire) {
+        std::thread::sleep(POLL.min(wait));
+    }
+}
+
+/// An error and its causes in one line.
+fn error_chain(err: &dyn std::error::Error) -> String {
+    let mut text = err.to_string();
+    let mut next = err.source();
+    while let Some(cause) = next {
+        text = format!("{text}: {cause}");
+        next = cause.source();
+    }
+    text
+}
+
+/// Consumes until told to stop, or until something fails.
+fn round(
+    store: &Arc<Store>,
+    sealer: Sealer,
+    consumer: &mut dyn Consumer,
+    stop: &AtomicBool,
+) -> Result<(), RoundError> {
+    let replay_to = assign_all(store, consumer)?;
+    let mut sealing = Sealing::start(store.clone(), sealer);
+    let mut hot_since = None;
+    while !stop.load(Ordering::Acquire) {
+        if let Some(event) = consumer.poll(POLL)? {
+            handle(store, event, stop);
+            hot_since.get_or_insert_with(Instant::now);
+        }
+        if !store.is_ready() && replay_to.iter().all(|(p, high)| store.position(*p) >= *high) {
+            store.set_ready();
+        }
+        sealing.collect(consumer)?;
+        let hot_bytes = store.data.read().hot_bytes;
+        let old = hot_since.is_some_and(|at| at.elapsed() >= store.config.seal_interval);
+        if (hot_bytes >= store.config.seal_bytes || old) && !sealing.busy {
+            sealing.begin();
+            hot_since = None;
+        }
+        if hot_bytes >= 2 * store.config.seal_bytes {
+            // Back-pressure: messages wait in the transport until memory is free again.
+            sealing.wait(consumer)?;
+        }
+    }
+    sealing.wait(consumer)?;
+    sealing.begin();
+    Ok(sealing.wait(consumer)?)
+}
+
+/// Starts each partition where the store stands; gives what must be replayed before it is ready.
+fn assign_all(
+    store: &Store,
+    consumer: &mut dyn Consumer,
+) -> Result<BTreeMap<u32, u64>, ConsumeError> {
+    let mut replay_to = BTreeMap::new();
+    for partition in 0..consumer.partitions() {
+        consumer.assign(partition, store.position(partition))?;
+        replay_to.insert(partition, consumer.bounds(partition)?.high);
+    }
+    Ok(replay_to)
+}
+
+fn handle(store: &Store, event: Event, stop: &AtomicBool) {
+    match event {
+        Event::Message { partition, offset, message, .. } => {
+            // A message of a newer version waits for a newer build; nothing behind it is taken, or
+            // order within its streams would be lost.
+            while let Err(err) = store.ingest(partition, offset, message.clone()) {
+                let error = error_chain(&err);
+                tracing::error!(partition, offset, error, "the partition waits");
+                sleep_unless(stop, RETRY.1);
+                if stop.load(Ordering::Acquire) {
+                    return;
+                }
+            }
+        }
+        Event::Missing { partition, from, to, reason } => {
+            tracing::error!(partition, from, to, reason, "messages are missing");
+            store.metrics.missing_messages.inc_by(to - from);
+            store.set_position(partition, to);
+        }
+        // The transports of this build assign all partitions at the start.
+        Event::Assigned { .. } | Event::Revoked { .. } => {}
+    }
+}
+
+/// The sealing thread and what it is doing.
+struct Sealing {
+    store: Arc<Store>,
+    /// `None` only while dropping.
+    jobs: Option<mpsc::SyncSender<SealJob>>,
+    thread: Option<JoinHandle<()>>,
+    done: mpsc::Receiver<Result<BTreeMap<u32, u64>, StoreError>>,
+    busy: bool,
+    /// What the manifest's last record but one names. Messages behind it are kept, so that a damaged
+    /// last record can be replayed.
+    kept_from: BTreeMap<u32, u64>,
+}
+
+impl Sealing {
+    fn start(store: Arc<Store>, mut sealer: Sealer) -> Self {
+        let (jobs, next_job) = mpsc::sync_channel::<SealJob>(1);
+        let (tell, done) = mpsc::sync_channel(1);
+        let kept_from = sealer.sealed_positions().clone();
+        let thread = std::thread::spawn(move || {
+            for job in next_job {
+                let result = sealer.seal(job).map(|()| sealer.sealed_positions().clone());
+                let failed = result.is_err();
+                if tell.send(result).is_err() || failed {
+                    return;
+                }
+            }
+        });
+        Self { store, jobs: Some(jobs), thread: Some(thread), done, busy: false, kept_from }
+    }
+
+    fn begin(&mut self) {
+        if let (Some(job), Some(jobs)) = (self.store.begin_seal(), &self.jobs) {
+            // A thread that is gone is noticed by `wait`.
+            self.busy = true;
+            jobs.send(job).unwrap_or_default();
+        }
+    }
+
+    /// Takes the result of a seal that is done.
+    fn collect(&mut self, consumer: &mut dyn Consumer) -> Result<(), StoreError> {
+        match self.done.try_recv() {
+            Ok(result) => self.finish(result, consumer),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Waits for the seal under way, if there is one.
+    fn wait(&mut self, consumer: &mut dyn Consumer) -> Result<(), StoreError> {
+        if !self.busy {
+            return Ok(());
+        }
+        let result = self.done.recv().unwrap_or_else(|_| {
+            let dir = &self.store.config.dir;
+            Err(StoreError::damaged(dir, "the sealing thread panicked"))
+        });
+        self.finish(result, consumer)
+    }
+
+    fn finish(
+        &mut self,
+        result: Result<BTreeMap<u32, u64>, StoreError>,
+        consumer: &mut dyn Consumer,
+    ) -> Result<(), StoreError> {
+        self.busy = false;
+        let positions = result.inspect_err(|_| self.store.metrics.seal_failures.inc())?;
+        for (partition, upto) in std::mem::replace(&mut self.kept_from, positions) {
+            consumer.processed(partition, upto);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Sealing {
+    /// The sealer, with its lock on the index, is gone when this returns.
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the sealing thread panicked");
+        }
+    }
+}

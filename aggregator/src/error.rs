@@ -1,0 +1,46 @@
+//! Why the store cannot do something: the file, the place and the cause.
+
+use std::path::{Path, PathBuf};
+
+/// An error of the store. After one from a seal the store must be reopened and replayed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    #[error("cannot {action} {path}")]
+    Io {
+        action: &'static str,
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("the store {path} is in use by another process: stop it, or choose another --data")]
+    InUse { path: PathBuf },
+    #[error("cannot {action} the index {path}")]
+    Index {
+        action: &'static str,
+        path: PathBuf,
+        #[source]
+        source: Box<tantivy::TantivyError>,
+    },
+    #[error("{path} is damaged: {what}")]
+    Damaged { path: PathBuf, what: String },
+    #[error("{path} has format version {found}, this build reads up to {known}: upgrade sawlog")]
+    Version { path: PathBuf, found: u64, known: u64 },
+}
+
+impl StoreError {
+    pub(crate) fn io(action: &'static str, path: &Path, source: std::io::Error) -> Self {
+        Self::Io { action, path: path.to_owned(), source }
+    }
+
+    pub(crate) fn index(
+        action: &'static str,
+        path: &Path,
+    ) -> impl Fn(tantivy::TantivyError) -> StoreError {
+        move |source| Self::Index { action, path: path.to_owned(), source: Box::new(source) }
+    }
+
+    pub(crate) fn damaged(path: &Path, what: impl Into<String>) -> Self {
+        Self::Damaged { path: path.to_owned(), what: what.into() }
+    }
+}

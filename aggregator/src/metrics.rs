@@ -1,0 +1,70 @@
+//! The aggregator's own metrics.
+
+use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+
+/// Counters and gauges, all present at zero from the start.
+#[derive(Clone, Debug)]
+pub(crate) struct Metrics {
+    pub(crate) batches: IntCounter,
+    pub(crate) lines: IntCounter,
+    pub(crate) text_bytes: IntCounter,
+    pub(crate) duplicate_bytes: IntCounter,
+    pub(crate) rejected_batches: IntCounterVec,
+    pub(crate) missing_messages: IntCounter,
+    pub(crate) seals: IntCounter,
+    pub(crate) seal_failures: IntCounter,
+    pub(crate) blocks: IntCounter,
+    pub(crate) adopted_frames: IntCounter,
+    pub(crate) hot_bytes: IntGauge,
+    pub(crate) streams: IntGauge,
+}
+
+/// Why a batch was not taken: the values of `reason`.
+pub(crate) const REASONS: [&str; 4] = ["magic", "version", "damaged", "inconsistent"];
+
+impl Metrics {
+    /// Registers everything.
+    ///
+    /// # Errors
+    /// A name is registered already: two aggregators must not share a registry.
+    pub(crate) fn new(registry: &Registry) -> prometheus::Result<Self> {
+        let counter = |name: &str, help: &str| {
+            let counter = IntCounter::new(format!("sawlog_aggregator_{name}"), help)?;
+            registry.register(Box::new(counter.clone()))?;
+            Ok::<_, prometheus::Error>(counter)
+        };
+        let gauge = |name: &str, help: &str| {
+            let gauge = IntGauge::new(format!("sawlog_aggregator_{name}"), help)?;
+            registry.register(Box::new(gauge.clone()))?;
+            Ok::<_, prometheus::Error>(gauge)
+        };
+        let rejected_batches = IntCounterVec::new(
+            Opts::new("sawlog_aggregator_rejected_batches_total", "Batches that are no batches."),
+            &["reason"],
+        )?;
+        registry.register(Box::new(rejected_batches.clone()))?;
+        for reason in REASONS {
+            rejected_batches.with_label_values(&[reason]);
+        }
+        Ok(Self {
+            batches: counter("batches_total", "Batches consumed.")?,
+            lines: counter("lines_total", "Lines taken.")?,
+            text_bytes: counter("text_bytes_total", "Bytes of text taken, with terminators.")?,
+            duplicate_bytes: counter(
+                "duplicate_bytes_total",
+                "Source bytes that came again and were not taken.",
+            )?,
+            rejected_batches,
+            missing_messages: counter(
+                "missing_messages_total",
+                "Messages the transport no longer had or could not read.",
+            )?,
+            seals: counter("seals_total", "Seals that reached the manifest.")?,
+            seal_failures: counter("seal_failures_total", "Seals that failed and were replayed.")?,
+            blocks: counter("blocks_total", "Blocks written.")?,
+            adopted_frames: counter("adopted_frames_total", "Blocks stored as they came.")?,
+            hot_bytes: gauge("hot_bytes", "Memory of runs not sealed yet, in bytes.")?,
+            streams: gauge("streams", "Streams known.")?,
+        })
+    }
+}

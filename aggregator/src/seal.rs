@@ -1,0 +1,176 @@
+//! The seal: turns hot runs into blocks, in an order of writes that leaves the old store intact
+//! until the manifest's record is durable.
+//!
+//! block file → catalog (streams, ledger) → tantivy commit → directory syncs → manifest
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::catalog::{Catalog, Changes};
+use crate::error::StoreError;
+use crate::hot::HotRun;
+use crate::manifest::{Manifest, ManifestRecord, SLICES_DIR};
+use crate::pack::{PackedBlock, pack};
+use crate::slice::Slice;
+use crate::store::{Data, Store};
+
+/// The one writer of a store's files.
+pub struct Sealer {
+    store: Arc<Store>,
+    manifest: Manifest,
+    catalog: Catalog,
+    active: Option<Slice>,
+    /// The manifest's last record.
+    record: ManifestRecord,
+}
+
+/// What a seal is to write: everything consumed up to some positions.
+pub(crate) struct SealJob {
+    runs: Vec<Arc<HotRun>>,
+    positions: BTreeMap<u32, u64>,
+    changes: Changes,
+}
+
+impl Store {
+    /// Begins a seal: what is hot now moves to `sealing`. `None` if there is nothing new.
+    ///
+    /// Called only by the consuming thread, between two messages, so that runs, positions, ledger
+    /// and streams belong to the same moment.
+    pub(crate) fn begin_seal(&self) -> Option<SealJob> {
+        let positions = self.positions();
+        let mut tables = self.tables.write();
+        let tables = &mut *tables;
+        let complete = self.rewrite_catalog.swap(false, Ordering::AcqRel);
+        let changes = Changes::take(&mut tables.streams, &mut tables.ledger, complete);
+        let mut data = self.data.write();
+        assert!(data.sealing.is_empty(), "one seal at a time");
+        if data.hot.is_empty() && changes.is_empty() {
+            return None;
+        }
+        let runs = std::mem::take(&mut data.hot);
+        data.hot_bytes = 0;
+        data.sealing = runs.clone();
+        Some(SealJob { runs, positions, changes })
+    }
+}
+
+impl Sealer {
+    pub(crate) fn new(
+        store: Arc<Store>,
+        manifest: Manifest,
+        catalog: Catalog,
+        active: Option<Slice>,
+        record: ManifestRecord,
+    ) -> Self {
+        Self { store, manifest, catalog, active, record }
+    }
+
+    /// The positions that the manifest names: everything below them is in the store for good.
+    pub(crate) fn sealed_positions(&self) -> &BTreeMap<u32, u64> {
+        &self.record.positions
+    }
+
+    /// Writes a seal. When this returns, its lines are read from blocks.
+    ///
+    /// # Errors
+    /// Nothing of the seal counts then; the store must be recovered and replayed.
+    pub(crate) fn seal(&mut self, job: SealJob) -> Result<(), StoreError> {
+        fail::fail_point!("seal::begin");
+        let seal = self.record.seal + 1;
+        let blocks = pack_partitions(&job.runs, seal);
+        if !blocks.is_empty() {
+            self.roll(now())?;
+            self.active.as_mut().expect("rolled above").append(&blocks)?;
+        }
+        let catalog = self.catalog.append(&job.changes, seal)?;
+        if let (Some(active), false) = (&mut self.active, blocks.is_empty()) {
+            active.commit(seal)?;
+        }
+        let mut record = ManifestRecord {
+            seal,
+            positions: job.positions,
+            catalog,
+            ..self.record.clone()
+        };
+        if let Some(active) = &self.active {
+            record.slices.retain(|mark| mark.id != active.mark().id);
+            record.slices.push(active.mark().clone());
+        }
+        self.manifest.append(&record)?;
+        let old_catalog = self.record.catalog.file.clone();
+        self.record = record;
+        self.publish(&blocks)?;
+        self.remove_old_catalog(&old_catalog);
+        let live_records = {
+            let tables = self.store.tables.read();
+            tables.streams.len() + tables.ledger.len()
+        };
+        let stale = self.catalog.is_stale(live_records);
+        self.store.rewrite_catalog.store(stale, Ordering::Release);
+        fail::fail_point!("seal::end");
+        Ok(())
+    }
+
+    /// Starts a new slice when the active one is full, old, or there is none.
+    fn roll(&mut self, now: i64) -> Result<(), StoreError> {
+        let config = &self.store.config;
+        let last_id = self.record.slices.last().map_or(0, |mark| mark.id);
+        if let Some(active) = &self.active {
+            let mark = active.mark();
+            let age = u128::try_from(now - mark.created_at).unwrap_or(0);
+            if mark.raw_bytes < config.slice_bytes && age < config.slice_age.as_nanos() {
+                return Ok(());
+            }
+        }
+        let slices_dir = config.dir.join(SLICES_DIR);
+        self.active = None;
+        self.active = Some(Slice::create(&slices_dir, last_id + 1, now)?);
+        fail::fail_point!("seal::slice_created");
+        Ok(())
+    }
+
+    /// Swaps the sealed runs for their blocks, in one step for readers.
+    fn publish(&mut self, blocks: &[PackedBlock]) -> Result<(), StoreError> {
+        let view = match &self.active {
+            Some(active) if !blocks.is_empty() => Some(Arc::new(active.view()?)),
+            _ => None,
+        };
+        let mut data = self.store.data.write();
+        let Data { sealing, slices, .. } = &mut *data;
+        sealing.clear();
+        if let Some(view) = view {
+            slices.retain(|slice| slice.id != view.id);
+            slices.push(view);
+        }
+        drop(data);
+        let adopted = blocks.iter().filter(|packed| packed.adopted).count();
+        self.store.metrics.seals.inc();
+        self.store.metrics.blocks.inc_by(blocks.len() as u64);
+        self.store.metrics.adopted_frames.inc_by(adopted as u64);
+        Ok(())
+    }
+
+    fn remove_old_catalog(&self, old: &str) {
+        if *old != self.record.catalog.file {
+            let path = self.store.config.dir.join(old);
+            if let Err(err) = std::fs::remove_file(&path) {
+                tracing::warn!(path = %path.display(), %err, "cannot remove an old catalog");
+            }
+        }
+    }
+}
+
+fn pack_partitions(runs: &[Arc<HotRun>], seal: u64) -> Vec<PackedBlock> {
+    let mut by_partition: BTreeMap<u32, Vec<Arc<HotRun>>> = BTreeMap::new();
+    for run in runs {
+        by_partition.entry(run.partition).or_default().push(run.clone());
+    }
+    by_partition.iter().flat_map(|(partition, runs)| pack(runs, *partition, seal)).collect()
+}
+
+/// Nanoseconds since the epoch.
+pub(crate) fn now() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,177 @@
+//! A slice: one stretch of the store. Its blocks follow each other in one file, its index says
+//! which of them may hold what.
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::block::{Block, BlockError, HEADER_BYTES};
+use crate::error::StoreError;
+use crate::index::{BlockAddress, BlockIndex, IndexView};
+use crate::manifest::SliceMark;
+use crate::pack::PackedBlock;
+use crate::record_file::sync_dir;
+
+const BLOCKS_FILE: &str = "blocks";
+const INDEX_DIR: &str = "index";
+
+/// A slice open for writing.
+pub(crate) struct Slice {
+    mark: SliceMark,
+    dir: PathBuf,
+    blocks: Arc<File>,
+    index: BlockIndex,
+}
+
+/// The folder of a slice.
+pub(crate) fn dir_of(slices: &Path, id: u64) -> PathBuf {
+    slices.join(format!("{id:08}"))
+}
+
+impl Slice {
+    /// Makes an empty slice in a new folder.
+    pub(crate) fn create(slices: &Path, id: u64, created_at: i64) -> Result<Self, StoreError> {
+        let dir = dir_of(slices, id);
+        std::fs::create_dir_all(dir.join(INDEX_DIR))
+            .map_err(|source| StoreError::io("create", &dir, source))?;
+        let mark =
+            SliceMark { id, created_at, opstamp: 0, blocks_len: 0, n_blocks: 0, raw_bytes: 0 };
+        let slice = Self::open(slices, &mark, 0)?;
+        sync_dir(&dir)?;
+        sync_dir(slices)?;
+        Ok(slice)
+    }
+
+    /// Opens a slice as the manifest names it and cuts what lies behind.
+    pub(crate) fn open(slices: &Path, mark: &SliceMark, seal: u64) -> Result<Self, StoreError> {
+        let dir = dir_of(slices, mark.id);
+        let path = dir.join(BLOCKS_FILE);
+        let blocks = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(|source| StoreError::io("open", &path, source))?;
+        let len = blocks.metadata().map_err(|source| StoreError::io("stat", &path, source))?.len();
+        if len < mark.blocks_len {
+            let what = format!("it has {len} bytes, the manifest names {}", mark.blocks_len);
+            return Err(StoreError::damaged(&path, what));
+        }
+        blocks
+            .set_len(mark.blocks_len)
+            .map_err(|source| StoreError::io("truncate", &path, source))?;
+        let index = BlockIndex::open(&dir.join(INDEX_DIR), seal)?;
+        Ok(Self { mark: mark.clone(), dir, blocks: Arc::new(blocks), index })
+    }
+
+    pub(crate) fn mark(&self) -> &SliceMark {
+        &self.mark
+    }
+
+    /// Appends blocks to the block file, makes them durable, then indexes and commits them.
+    pub(crate) fn append(&mut self, blocks: &[PackedBlock]) -> Result<(), StoreError> {
+        let mut places = Vec::with_capacity(blocks.len());
+        for packed in blocks {
+            places.push(self.write_block(&packed.block)?);
+        }
+        fail::fail_point!("seal::blocks_written");
+        self.blocks
+            .sync_data()
+            .map_err(|source| StoreError::io("sync", &self.dir.join(BLOCKS_FILE), source))?;
+        fail::fail_point!("seal::blocks_synced");
+        for (packed, (at, len)) in blocks.iter().zip(places) {
+            self.index.add(&packed.block, at, len, &packed.words)?;
+            self.mark.n_blocks += 1;
+            self.mark.raw_bytes += u64::from(packed.block.frame.text_len());
+        }
+        fail::fail_point!("seal::index_added");
+        Ok(())
+    }
+
+    /// Commits the index under the seal's number.
+    pub(crate) fn commit(&mut self, seal: u64) -> Result<(), StoreError> {
+        self.mark.opstamp = self.index.commit(seal)?;
+        Ok(())
+    }
+
+    fn write_block(&mut self, block: &Block) -> Result<(u64, u64), StoreError> {
+        let mut bytes = Vec::new();
+        block.write(&mut bytes);
+        let at = self.mark.blocks_len;
+        self.blocks
+            .write_all_at(&bytes, at)
+            .map_err(|source| StoreError::io("append to", &self.dir.join(BLOCKS_FILE), source))?;
+        self.mark.blocks_len += bytes.len() as u64;
+        Ok((at, bytes.len() as u64))
+    }
+
+    /// What is committed now.
+    pub(crate) fn view(&self) -> Result<SliceView, StoreError> {
+        Ok(SliceView {
+            id: self.mark.id,
+            path: self.dir.join(BLOCKS_FILE),
+            blocks: self.blocks.clone(),
+            index: self.index.view()?,
+        })
+    }
+}
+
+/// A slice as it was at one moment, for reading.
+#[derive(Clone)]
+pub struct SliceView {
+    pub id: u64,
+    path: PathBuf,
+    blocks: Arc<File>,
+    pub(crate) index: IndexView,
+}
+
+impl SliceView {
+    /// Opens a slice that is not written to any more.
+    pub(crate) fn open(slices: &Path, mark: &SliceMark) -> Result<Self, StoreError> {
+        let dir = dir_of(slices, mark.id);
+        let path = dir.join(BLOCKS_FILE);
+        let blocks = File::open(&path).map_err(|source| StoreError::io("open", &path, source))?;
+        let index = IndexView::open(&dir.join(INDEX_DIR))?;
+        Ok(Self { id: mark.id, path, blocks: Arc::new(blocks), index })
+    }
+
+    /// Reads a block; text and columns are not inflated yet.
+    ///
+    /// # Errors
+    /// The file cannot be read there, or the bytes are damaged: the block is lost, others are not.
+    pub fn read(&self, address: &BlockAddress) -> Result<Block, SliceReadError> {
+        let fail = |source| self.damaged(address, source);
+        let mut header = [0; HEADER_BYTES];
+        self.blocks.read_exact_at(&mut header, address.at).map_err(|err| fail(err.into()))?;
+        let len = Block::stored_len(&header).map_err(fail)?;
+        if len as u64 != address.len {
+            return Err(fail(BlockError::Damaged("length")));
+        }
+        let mut bytes = vec![0; len];
+        self.blocks.read_exact_at(&mut bytes, address.at).map_err(|err| fail(err.into()))?;
+        Block::read(Bytes::from(bytes)).map_err(fail)
+    }
+
+    pub(crate) fn damaged(&self, address: &BlockAddress, source: BlockError) -> SliceReadError {
+        SliceReadError { path: self.path.clone(), at: address.at, source }
+    }
+}
+
+/// A block that cannot be read: which, and why.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read the block at byte {at} of {path}")]
+pub struct SliceReadError {
+    pub path: PathBuf,
+    pub at: u64,
+    #[source]
+    pub source: BlockError,
+}
+
+/// Makes sure that a folder exists.
+pub(crate) fn ensure_dir(dir: &Path) -> Result<(), StoreError> {
+    std::fs::create_dir_all(dir).map_err(|source| StoreError::io("create", dir, source))
+}

@@ -1,0 +1,172 @@
+//! What queries read: the hot runs and the blocks that may hold what they look for, all of one
+//! moment, so that no line is seen twice or not at all while a seal moves it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sawlog_transport::{LineColumns, Run, StreamId};
+
+use crate::block::Block;
+use crate::error::StoreError;
+use crate::hot::HotRun;
+use crate::index::{BlockAddress, overlaps};
+use crate::prune::Formula;
+use crate::slice::{SliceReadError, SliceView};
+use crate::store::Store;
+use crate::streams::StreamNumber;
+
+/// What to look for.
+#[derive(Clone, Debug)]
+pub struct Selection<'a> {
+    /// Sorted numbers of streams; `None` for all.
+    pub streams: Option<&'a [StreamNumber]>,
+    /// Times of lines: `from..to`, nanoseconds since the epoch.
+    pub from: i64,
+    pub to: i64,
+    /// What the text of a block must hold.
+    pub formula: &'a Formula,
+}
+
+/// Lines that may match: a run in memory, or a block on disk.
+#[derive(Clone)]
+pub enum Source {
+    Hot(Arc<HotRun>),
+    Sealed { slice: Arc<SliceView>, address: BlockAddress },
+}
+
+/// A source whose tables are read.
+pub struct Opened {
+    /// The runs; `Run::first_line` counts within [`Opened::lines`].
+    pub runs: Vec<OpenedRun>,
+    body: Body,
+}
+
+enum Body {
+    Hot(Arc<HotRun>),
+    Sealed(Block),
+}
+
+/// One run of a source.
+#[derive(Clone, Debug)]
+pub struct OpenedRun {
+    pub number: StreamNumber,
+    pub stream: StreamId,
+    pub partition: u32,
+    /// See [`Block::arrivals`].
+    pub arrival: u64,
+    pub run: Run,
+}
+
+impl Store {
+    /// The sources that may hold lines of the selection, in no particular order.
+    ///
+    /// # Errors
+    /// An index cannot be searched.
+    pub fn select(&self, selection: &Selection<'_>) -> Result<Vec<Source>, StoreError> {
+        let selects = |run: &HotRun| {
+            let chosen = selection.streams.is_none_or(|s| s.binary_search(&run.number).is_ok());
+            chosen && run.min_time < selection.to && run.max_time >= selection.from
+        };
+        let (mut sources, slices) = {
+            let data = self.data.read();
+            let hot = data.hot.iter().chain(&data.sealing).filter(|run| selects(run));
+            let hot: Vec<Source> = hot.cloned().map(Source::Hot).collect();
+            (hot, data.slices.clone())
+        };
+        for slice in slices {
+            let (from, to) = (selection.from, selection.to);
+            let found = slice.index.blocks(selection.formula, selection.streams, from, to)?;
+            let sealed = |address| Source::Sealed { slice: slice.clone(), address };
+            sources.extend(found.into_iter().map(sealed));
+        }
+        Ok(sources)
+    }
+}
+
+impl Source {
+    pub fn min_time(&self) -> i64 {
+        match self {
+            Source::Hot(run) => run.min_time,
+            Source::Sealed { address, .. } => address.min_time,
+        }
+    }
+
+    pub fn max_time(&self) -> i64 {
+        match self {
+            Source::Hot(run) => run.max_time,
+            Source::Sealed { address, .. } => address.max_time,
+        }
+    }
+
+    /// Reads the tables; text and columns are inflated when asked for.
+    ///
+    /// # Errors
+    /// The block is damaged or cannot be read: its lines are lost, all others are not.
+    pub fn open(&self) -> Result<Opened, SliceReadError> {
+        match self {
+            Source::Hot(hot) => Ok(Opened {
+                runs: vec![OpenedRun {
+                    number: hot.number,
+                    stream: hot.stream,
+                    partition: hot.partition,
+                    arrival: hot.arrival,
+                    run: hot.as_run(),
+                }],
+                body: Body::Hot(hot.clone()),
+            }),
+            Source::Sealed { slice, address } => {
+                let block = slice.read(address)?;
+                let runs = block.runs.iter().zip(&block.arrivals).map(|(run, arrival)| {
+                    let stream = block.streams[run.stream as usize];
+                    OpenedRun {
+                        number: stream.number,
+                        stream: stream.id,
+                        partition: block.partition,
+                        arrival: *arrival,
+                        run: run.clone(),
+                    }
+                });
+                Ok(Opened { runs: runs.collect(), body: Body::Sealed(block) })
+            }
+        }
+    }
+
+    /// A [`SliceReadError`] for a block that opened but whose lines cannot be inflated.
+    pub fn damaged(&self, source: sawlog_transport::DecodeError) -> SliceReadError {
+        match self {
+            Source::Hot(_) => SliceReadError { path: "memory".into(), at: 0, source: source.into() },
+            Source::Sealed { slice, address } => slice.damaged(address, source.into()),
+        }
+    }
+}
+
+impl Opened {
+    /// Whether a run has lines in `from..to`.
+    pub fn overlaps(run: &OpenedRun, from: i64, to: i64) -> bool {
+        overlaps(&run.run, from, to)
+    }
+
+    /// The columns of all lines.
+    pub fn lines(&self) -> Result<std::borrow::Cow<'_, LineColumns>, sawlog_transport::DecodeError> {
+        match &self.body {
+            Body::Hot(hot) => Ok(std::borrow::Cow::Borrowed(&hot.lines)),
+            Body::Sealed(block) => Ok(std::borrow::Cow::Owned(block.frame.lines()?)),
+        }
+    }
+
+    /// The text of all lines, each followed by `\n`.
+    pub fn text(&self) -> Result<Bytes, sawlog_transport::DecodeError> {
+        match &self.body {
+            Body::Hot(hot) => Ok(hot.text.clone()),
+            Body::Sealed(block) => block.frame.text(),
+        }
+    }
+
+    /// Bytes of text before compression: what inflating it costs.
+    pub fn text_len(&self) -> usize {
+        match &self.body {
+            Body::Hot(hot) => hot.text.len(),
+            Body::Sealed(block) => block.frame.text_len() as usize,
+        }
+    }
+}

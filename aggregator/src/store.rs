@@ -1,0 +1,243 @@
+//! The store: what is hot, what is sealed, who the streams are and which bytes are held. Shared by
+//! the threads that write it (`ingest`, `seal`) and by queries.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, MappedRwLockReadGuard, Mutex, RwLock, RwLockReadGuard};
+
+use crate::catalog::{self, Catalog, CatalogMark};
+use crate::error::StoreError;
+use crate::hot::HotRun;
+use crate::ledger::Ledger;
+use crate::manifest::{Manifest, ManifestRecord, SLICES_DIR};
+use crate::metrics::Metrics;
+use crate::record_file::sync_dir;
+use crate::seal::Sealer;
+use crate::slice::{Slice, SliceView, dir_of, ensure_dir};
+use crate::streams::StreamTable;
+
+/// How a store is kept.
+#[derive(Clone, Debug)]
+pub struct StoreConfig {
+    pub dir: PathBuf,
+    /// Hot memory at which a seal begins: bytes. Consuming waits at twice as much.
+    pub seal_bytes: usize,
+    /// A seal begins at latest this long after the first unsealed run.
+    pub seal_interval: Duration,
+    /// A slice with this much text (bytes) or this age is followed by a new one.
+    pub slice_bytes: u64,
+    pub slice_age: Duration,
+}
+
+impl StoreConfig {
+    /// The defaults: 64 MiB, 10 min; slices of 4 GiB or a day.
+    pub fn new(dir: PathBuf) -> Self {
+        Self {
+            dir,
+            seal_bytes: 64 << 20,
+            seal_interval: Duration::from_secs(600),
+            slice_bytes: 4 << 30,
+            slice_age: Duration::from_secs(24 * 3600),
+        }
+    }
+}
+
+/// The store of one process.
+pub struct Store {
+    pub(crate) config: StoreConfig,
+    pub(crate) metrics: Metrics,
+    pub(crate) tables: RwLock<Tables>,
+    pub(crate) data: RwLock<Data>,
+    /// Partition → offset of the next message to be consumed, and a bell for it.
+    consumed: (Mutex<BTreeMap<u32, u64>>, Condvar),
+    ready: AtomicBool,
+    /// Most of the catalog is stale: the next seal writes all of it into a new file.
+    pub(crate) rewrite_catalog: AtomicBool,
+    /// Held for as long as the store is open.
+    _lock: File,
+}
+
+/// Who the streams are and which bytes are held, including what is hot.
+#[derive(Debug, Default)]
+pub(crate) struct Tables {
+    pub(crate) streams: StreamTable,
+    pub(crate) ledger: Ledger,
+}
+
+/// All lines, each in exactly one of the three.
+#[derive(Default)]
+pub(crate) struct Data {
+    pub(crate) hot: Vec<Arc<HotRun>>,
+    pub(crate) hot_bytes: usize,
+    /// Being sealed: still read from memory, until the manifest names their blocks.
+    pub(crate) sealing: Vec<Arc<HotRun>>,
+    pub(crate) slices: Vec<Arc<SliceView>>,
+}
+
+impl Store {
+    /// Opens or creates a store; gives the sealer, which its one writing thread owns.
+    ///
+    /// # Errors
+    /// The directory cannot be used, is in use, or holds a store that cannot be read.
+    pub fn open(
+        config: StoreConfig,
+        registry: &prometheus::Registry,
+    ) -> Result<(Arc<Store>, Sealer), StoreError> {
+        ensure_dir(&config.dir)?;
+        let lock = lock(&config.dir)?;
+        let metrics = Metrics::new(registry)
+            .map_err(|err| StoreError::damaged(&config.dir, format!("metrics: {err}")))?;
+        let store = Arc::new(Store {
+            config,
+            metrics,
+            tables: RwLock::default(),
+            data: RwLock::default(),
+            consumed: Default::default(),
+            ready: AtomicBool::new(false),
+            rewrite_catalog: AtomicBool::new(false),
+            _lock: lock,
+        });
+        let sealer = store.recover()?;
+        Ok((store, sealer))
+    }
+
+    /// Reads the store from disk as the manifest's last record names it, and forgets everything
+    /// else: what was consumed since must be consumed again.
+    pub(crate) fn recover(self: &Arc<Self>) -> Result<Sealer, StoreError> {
+        let dir = &self.config.dir;
+        let slices_dir = dir.join(SLICES_DIR);
+        let (manifest, record) = Manifest::open(dir)?;
+        ensure_dir(&slices_dir)?;
+        let record = record.unwrap_or_else(|| {
+            ManifestRecord::empty(CatalogMark { file: catalog::file_name(0), len: 0 })
+        });
+        remove_strangers(dir, &slices_dir, &record)?;
+        let (catalog, streams, ledger) = Catalog::open(dir, &record.catalog)?;
+        let (slices, active) = open_slices(&slices_dir, &record)?;
+        sync_dir(dir)?;
+        self.metrics.streams.set(streams.len() as i64);
+        self.metrics.hot_bytes.set(0);
+        *self.tables.write() = Tables { streams, ledger };
+        *self.data.write() = Data { slices, ..Data::default() };
+        *self.consumed.0.lock() = record.positions.clone();
+        Ok(Sealer::new(self.clone(), manifest, catalog, active, record))
+    }
+
+    /// The offset of the next message that the store has not consumed.
+    pub fn position(&self, partition: u32) -> u64 {
+        self.consumed.0.lock().get(&partition).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn positions(&self) -> BTreeMap<u32, u64> {
+        self.consumed.0.lock().clone()
+    }
+
+    pub(crate) fn set_position(&self, partition: u32, next: u64) {
+        self.consumed.0.lock().insert(partition, next);
+        self.consumed.1.notify_all();
+    }
+
+    /// Waits until the message at `offset` was consumed and its lines can be found; false if
+    /// `timeout` passed first.
+    pub fn wait_visible(&self, partition: u32, offset: u64, timeout: Duration) -> bool {
+        let deadline = Instant::now() + timeout;
+        let mut consumed = self.consumed.0.lock();
+        while consumed.get(&partition).copied().unwrap_or(0) <= offset {
+            if self.consumed.1.wait_until(&mut consumed, deadline).timed_out() {
+                return consumed.get(&partition).copied().unwrap_or(0) > offset;
+            }
+        }
+        true
+    }
+
+    /// Whether everything that the transport held at the start was consumed.
+    pub fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_ready(&self) {
+        self.ready.store(true, Ordering::Release);
+    }
+
+    /// The streams table; hold it shortly, consuming waits for it.
+    pub fn streams(&self) -> MappedRwLockReadGuard<'_, StreamTable> {
+        RwLockReadGuard::map(self.tables.read(), |tables| &tables.streams)
+    }
+
+    /// The ledger; hold it shortly, consuming waits for it.
+    pub fn ledger(&self) -> MappedRwLockReadGuard<'_, Ledger> {
+        RwLockReadGuard::map(self.tables.read(), |tables| &tables.ledger)
+    }
+}
+
+/// Takes the lock of the store's directory.
+fn lock(dir: &Path) -> Result<File, StoreError> {
+    let path = dir.join("lock");
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(|source| StoreError::io("open", &path, source))?;
+    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(StoreError::InUse { path: dir.to_owned() }),
+        Err(err) => Err(StoreError::io("lock", &path, err.into())),
+    }
+}
+
+/// Removes slices and catalogs that the manifest does not name: a seal died before it was done, or
+/// after it had replaced them.
+fn remove_strangers(
+    dir: &Path,
+    slices_dir: &Path,
+    record: &ManifestRecord,
+) -> Result<(), StoreError> {
+    let known: Vec<PathBuf> = record.slices.iter().map(|s| dir_of(slices_dir, s.id)).collect();
+    for path in entries(slices_dir)? {
+        if !known.contains(&path) {
+            tracing::info!(path = %path.display(), "removing an unfinished slice");
+            std::fs::remove_dir_all(&path).map_err(|err| StoreError::io("remove", &path, err))?;
+        }
+    }
+    let keep = dir.join(&record.catalog.file);
+    for path in entries(dir)? {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if name.starts_with("catalog-") && path != keep {
+            std::fs::remove_file(&path).map_err(|err| StoreError::io("remove", &path, err))?;
+        }
+    }
+    Ok(())
+}
+
+fn entries(dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    let fail = |source| StoreError::io("list", dir, source);
+    std::fs::read_dir(dir)
+        .map_err(fail)?
+        .map(|entry| entry.map(|entry| entry.path()).map_err(fail))
+        .collect()
+}
+
+/// Opens all slices for reading, the last one for writing too.
+fn open_slices(
+    slices_dir: &Path,
+    record: &ManifestRecord,
+) -> Result<(Vec<Arc<SliceView>>, Option<Slice>), StoreError> {
+    let mut views = Vec::new();
+    let mut active = None;
+    for (n, mark) in record.slices.iter().enumerate() {
+        if n + 1 == record.slices.len() {
+            let slice = Slice::open(slices_dir, mark, record.seal)?;
+            views.push(Arc::new(slice.view()?));
+            active = Some(slice);
+        } else {
+            views.push(Arc::new(SliceView::open(slices_dir, mark)?));
+        }
+    }
+    Ok((views, active))
+}

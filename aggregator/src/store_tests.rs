@@ -1,0 +1,346 @@
+//! The store as a whole: redelivery, seals, restarts, pruning, against simple models.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use sawlog_transport::batch::RunInput;
+use sawlog_transport::{
+    BatchBuilder, BatchHeader, Codec, CollectorId, GenerationId, Labels, Level, LineColumns,
+    LineFlags, Piece, PieceKind, StreamId,
+};
+
+use crate::prune::Formula;
+use crate::{Fate, Sealer, Selection, Store, StoreConfig};
+
+/// A store in a folder of its own, with the messages it was given.
+struct Bed {
+    dir: tempfile::TempDir,
+    open: Option<(Arc<Store>, Sealer)>,
+    log: Vec<Bytes>,
+}
+
+impl Bed {
+    fn new() -> Self {
+        let mut bed = Self { dir: tempfile::tempdir().unwrap(), open: None, log: Vec::new() };
+        bed.reopen();
+        bed
+    }
+
+    fn store(&self) -> &Arc<Store> {
+        &self.open.as_ref().unwrap().0
+    }
+
+    /// As after a crash: what was not sealed is consumed again.
+    fn reopen(&mut self) {
+        self.open = None;
+        let config = StoreConfig::new(self.dir.path().join("store"));
+        self.open = Some(Store::open(config, &prometheus::Registry::new()).unwrap());
+        let from = self.store().position(0) as usize;
+        for (offset, message) in self.log.iter().enumerate().skip(from) {
+            self.store().ingest(0, offset as u64, message.clone()).unwrap();
+        }
+    }
+
+    fn send(&mut self, message: Bytes) {
+        self.store().ingest(0, self.log.len() as u64, message.clone()).unwrap();
+        self.log.push(message);
+    }
+
+    fn seal(&mut self) {
+        let (store, sealer) = self.open.as_mut().unwrap();
+        if let Some(job) = store.begin_seal() {
+            sealer.seal(job).unwrap();
+        }
+    }
+
+    /// All lines that the formula leaves: stream → generation → offset → text.
+    fn lines(&self, formula: &Formula) -> BTreeMap<(u128, u128, u64), Vec<u8>> {
+        let selection = Selection { streams: None, from: i64::MIN, to: i64::MAX, formula };
+        let mut found = BTreeMap::new();
+        for source in self.store().select(&selection).unwrap() {
+            let opened = source.open().unwrap();
+            let (lines, text) = (opened.lines().unwrap(), opened.text().unwrap());
+            let starts: Vec<usize> = std::iter::once(0)
+                .chain(lines.text_lens.iter().scan(0, |at, len| {
+                    *at += *len as usize + 1;
+                    Some(*at)
+                }))
+                .collect();
+            for run in &opened.runs {
+                let mut addresses = sawlog_transport::run::Addresses::new(&run.run.pieces);
+                for line in run.run.lines() {
+                    let (generation, offset) =
+                        addresses.next_line(lines.source_lens[line]).unwrap();
+                    let key = (run.stream.0, generation.0, offset);
+                    let line = text[starts[line]..starts[line + 1] - 1].to_vec();
+                    assert_eq!(found.insert(key, line), None, "a line twice");
+                }
+            }
+        }
+        found
+    }
+}
+
+/// One run of whole lines of one generation, as a message.
+fn message(stream: u128, generation: u128, from: u64, lines: &[&[u8]]) -> Bytes {
+    let mut columns = LineColumns::default();
+    let mut text = Vec::new();
+    for (n, line) in lines.iter().enumerate() {
+        let len = line.len() as u32;
+        columns.push((from + n as u64) as i64, len, len + 1, LineFlags::new(Level::Info, 0));
+        text.extend_from_slice(line);
+        text.push(b'\n');
+    }
+    let to = from + columns.source_bytes();
+    let piece = Piece { generation: GenerationId(generation), from, to, kind: PieceKind::Text };
+    let header =
+        BatchHeader { collector: CollectorId(1), incarnation: 1, number: 0, config_generation: 0 };
+    let mut builder = BatchBuilder::new(header, Codec::Zstd(1));
+    let labels = Arc::new(Labels::from_pairs([("app", format!("app{stream}"))]).unwrap());
+    let run = RunInput { read_time: 7, pieces: &[piece], lines: &columns, text: &text };
+    builder.push_run(StreamId(stream), &labels, run).unwrap();
+    builder.finish()
+}
+
+fn texts(bed: &Bed) -> Vec<String> {
+    let all = bed.lines(&Formula::Any);
+    all.values().map(|line| String::from_utf8_lossy(line).into_owned()).collect()
+}
+
+#[test]
+fn redelivery_is_taken_once_also_after_seals_and_restarts() {
+    let mut bed = Bed::new();
+    let both = message(1, 1, 0, &[b"one", b"two"]);
+    bed.send(both.clone());
+    bed.send(both.clone());
+    assert_eq!(texts(&bed), ["one", "two"]);
+    bed.seal();
+    bed.send(both.clone());
+    bed.reopen();
+    bed.send(both);
+    bed.send(message(1, 1, 4, &[b"two", b"three"]));
+    assert_eq!(texts(&bed), ["one", "two", "three"]);
+    assert_eq!(bed.store().streams().iter().next().unwrap().1.lines, 3);
+    let ledger = bed.store().ledger();
+    let ranges = ledger.get(StreamId(1), GenerationId(1)).unwrap();
+    assert_eq!((ranges.iter().count(), ranges.bytes(Fate::Held)), (1, 14));
+}
+
+#[test]
+fn a_line_held_in_part_gives_its_other_part() {
+    let mut bed = Bed::new();
+    let mut partial = LineColumns::default();
+    partial.push(0, 4, 4, LineFlags::new(Level::Unknown, LineFlags::PARTIAL));
+    let piece = Piece { generation: GenerationId(1), from: 0, to: 4, kind: PieceKind::Text };
+    let header =
+        BatchHeader { collector: CollectorId(1), incarnation: 1, number: 0, config_generation: 0 };
+    let mut builder = BatchBuilder::new(header, Codec::None);
+    let run = RunInput { read_time: 7, pieces: &[piece], lines: &partial, text: b"half\n" };
+    builder.push_run(StreamId(1), &Arc::default(), run).unwrap();
+    bed.send(builder.finish());
+    bed.send(message(1, 1, 0, &[b"half and half", b"next"]));
+    assert_eq!(texts(&bed), ["half", " and half", "next"]);
+}
+
+#[test]
+fn garbage_is_passed_over_and_a_newer_version_is_not() {
+    let mut bed = Bed::new();
+    bed.send(Bytes::from_static(b"no batch at all, only text that somebody sent by mistake....."));
+    let mut damaged = message(1, 1, 0, &[b"lost to a flipped bit"]).to_vec();
+    *damaged.last_mut().unwrap() ^= 1;
+    bed.send(damaged.into());
+    bed.send(message(1, 2, 0, &[b"still here"]));
+    assert_eq!(texts(&bed), ["still here"]);
+    let mut newer = message(1, 3, 0, &[b"from the future"]).to_vec();
+    newer[4] = 200;
+    assert!(bed.store().ingest(0, 3, newer.into()).is_err());
+    assert_eq!(bed.store().position(0), 3);
+}
+
+#[test]
+fn a_damaged_manifest_tail_costs_one_seal_which_is_replayed() {
+    let mut bed = Bed::new();
+    bed.send(message(1, 1, 0, &[b"first"]));
+    bed.seal();
+    bed.send(message(1, 1, 6, &[b"second"]));
+    bed.seal();
+    bed.open = None;
+    let path = bed.dir.path().join("store/manifest");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let last = bytes.len() - 3;
+    bytes[last] ^= 4;
+    std::fs::write(&path, &bytes).unwrap();
+    bed.reopen();
+    assert_eq!(texts(&bed), ["first", "second"]);
+    bed.seal();
+    bed.reopen();
+    assert_eq!(texts(&bed), ["first", "second"]);
+}
+
+#[test]
+fn a_second_process_is_refused_with_the_folder() {
+    let bed = Bed::new();
+    let config = StoreConfig::new(bed.dir.path().join("store"));
+    let refused = Store::open(config, &prometheus::Registry::new()).err().unwrap().to_string();
+    assert!(refused.contains("in use") && refused.contains("store"), "{refused}");
+}
+
+#[test]
+fn a_big_run_is_stored_as_it_came_and_small_ones_together() {
+    let mut bed = Bed::new();
+    let line = vec![b'z'; 1000];
+    let big: Vec<&[u8]> = vec![&line; 100];
+    bed.send(message(1, 1, 0, &big));
+    for stream in 2..30 {
+        bed.send(message(stream, 1, 0, &[b"quiet"]));
+    }
+    bed.seal();
+    assert_eq!(bed.store().metrics.adopted_frames.get(), 1);
+    assert_eq!(bed.store().metrics.blocks.get(), 2);
+    assert_eq!(texts(&bed).len(), 128);
+}
+
+#[derive(Clone, Debug)]
+enum Action {
+    /// Send lines `from..to` of a stream's file.
+    Send { stream: u8, from: u8, count: u8 },
+    Seal,
+    Crash,
+}
+
+fn action() -> impl Strategy<Value = Action> {
+    prop_oneof![
+        6 => (0u8..3, 0u8..30, 1u8..12)
+            .prop_map(|(stream, from, count)| Action::Send { stream, from, count }),
+        2 => Just(Action::Seal),
+        1 => Just(Action::Crash),
+    ]
+}
+
+/// Line `n` of a stream's file, and where it begins.
+fn line_of(stream: u8, n: u8) -> (u64, String) {
+    let text = |n: u8| format!("line {n} of stream {stream} {}", "x".repeat(usize::from(n) % 7));
+    ((0..n).map(|before| text(before).len() as u64 + 1).sum(), text(n))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn any_redelivery_seals_and_crashes_give_each_line_once(
+        actions in proptest::collection::vec(action(), 1..40),
+    ) {
+        let mut bed = Bed::new();
+        let mut model = BTreeMap::new();
+        for action in actions {
+            match action {
+                Action::Send { stream, from, count } => {
+                    let lines: Vec<_> = (from..from + count).map(|n| line_of(stream, n)).collect();
+                    let texts: Vec<&[u8]> = lines.iter().map(|(_, text)| text.as_bytes()).collect();
+                    bed.send(message(u128::from(stream), 9, lines[0].0, &texts));
+                    for (offset, text) in lines {
+                        model.insert((u128::from(stream), 9u128, offset), text.into_bytes());
+                    }
+                }
+                Action::Seal => bed.seal(),
+                Action::Crash => bed.reopen(),
+            }
+            prop_assert_eq!(&bed.lines(&Formula::Any), &model);
+        }
+        let held: u64 = model.values().map(|line| line.len() as u64 + 1).sum();
+        let told: u64 = (0..3u128)
+            .filter_map(|s| Some(bed.store().ledger().get(StreamId(s), GenerationId(9))?.bytes(Fate::Held)))
+            .sum();
+        prop_assert_eq!(told, held);
+    }
+}
+
+/// Lines and needles from one small alphabet, so that they meet often.
+fn fragment() -> impl Strategy<Value = String> {
+    let words = [
+        "error", "Error", "time", "timeout", "x4time99", "ab", "user=alice", "4bf92f35", "caf\u{e9}",
+        "\u{212A}elvin", "\u{17F}top", "kelvin", "stop", "\\n", "\\u0041", "\t", " ", "-", "status=500",
+        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "Z",
+    ];
+    proptest::sample::select(words.to_vec()).prop_map(str::to_owned)
+}
+
+fn line() -> impl Strategy<Value = String> {
+    proptest::collection::vec(fragment(), 0..6).prop_map(|parts| parts.concat())
+}
+
+fn pattern() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        4 => fragment().prop_map(|text| regex::escape(&text)),
+        1 => Just(".*".to_owned()),
+        1 => Just(r"\d+".to_owned()),
+        1 => Just("[a-e]?".to_owned()),
+        1 => Just(r"\b".to_owned()),
+        1 => (fragment(), fragment())
+            .prop_map(|(a, b)| format!("(?:{}|{})", regex::escape(&a), regex::escape(&b))),
+        1 => fragment().prop_map(|text| format!("(?:{})+", regex::escape(&text))),
+        1 => fragment().prop_map(|text| format!("(?i){}", regex::escape(&text))),
+    ];
+    proptest::collection::vec(piece, 1..4).prop_map(|parts| parts.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// The index never rules out a block with a match.
+    #[test]
+    fn pruned_results_equal_a_full_scan(
+        blocks in proptest::collection::vec(proptest::collection::vec(line(), 1..5), 1..8),
+        literals in proptest::collection::vec(line(), 12),
+        slices in proptest::collection::vec((0usize..40, 1usize..12), 12),
+        patterns in proptest::collection::vec(pattern(), 24),
+    ) {
+        let mut bed = Bed::new();
+        for (n, lines) in blocks.iter().enumerate() {
+            let texts: Vec<&[u8]> = lines.iter().map(|line| line.as_bytes()).collect();
+            bed.send(message(1, n as u128, 0, &texts));
+            bed.seal();
+        }
+        let all = bed.lines(&Formula::Any);
+        let every: Vec<Vec<u8>> = all.values().cloned().collect();
+        let cut = |text: &str, (from, len): &(usize, usize)| {
+            let chars = text.chars().skip(*from % (text.chars().count() + 1)).take(*len);
+            chars.collect::<String>()
+        };
+        let parts = every.iter().zip(&slices).map(|(line, s)| cut(&String::from_utf8_lossy(line), s));
+        for literal in literals.iter().cloned().chain(parts) {
+            let pruned = bed.lines(&Formula::literal(literal.as_bytes()));
+            for (key, line) in &all {
+                if memchr::memmem::find(line, literal.as_bytes()).is_some() {
+                    prop_assert!(pruned.contains_key(key), "{literal:?} pruned {line:?}");
+                }
+            }
+        }
+        for pattern in &patterns {
+            let Ok(regex) = regex::bytes::Regex::new(pattern) else { continue };
+            let pruned = bed.lines(&Formula::regex(pattern));
+            for (key, line) in &all {
+                if regex.is_match(line) {
+                    prop_assert!(pruned.contains_key(key), "{pattern:?} pruned {line:?}");
+                }
+            }
+        }
+    }
+}
+
+/// Pruning is worth something: one block in a hundred is left for a word of its own.
+#[test]
+fn a_rare_word_leaves_few_blocks() {
+    let mut bed = Bed::new();
+    let letters = |n: u8| String::from_utf8(vec![b'a' + n / 10, b'k' + n % 10, b'q']).unwrap();
+    for n in 0..100u8 {
+        let line = format!("common words and {}rare", letters(n));
+        bed.send(message(1, u128::from(n), 0, &[line.as_bytes()]));
+        bed.seal();
+    }
+    let needle = format!("{}rar", letters(42));
+    assert_eq!(bed.lines(&Formula::literal(needle.as_bytes())).len(), 1);
+    assert_eq!(bed.lines(&Formula::literal(b"mmon word")).len(), 100);
+}

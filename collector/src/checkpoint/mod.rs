@@ -1,0 +1,344 @@
+//! How far each file is acknowledged, kept in one append-only file of fixed-size records.
+//!
+//! The file `checkpoints` is a header and then records, each the newest word on its file. It is
+//! never refused: a damaged or torn record costs that record, whose file is then read again from an
+//! older offset; the store removes what it already holds.
+
+mod record;
+
+use std::collections::{HashMap, HashSet};
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use sawlog_transport::{FileIdentity, StreamId};
+
+pub(crate) use record::{Progress, StreamClock};
+use record::{RECORD_BYTES, decode, encode};
+
+use crate::durable;
+
+/// The first record of the file: magic and version, then zeros.
+const HEADER: &[u8; 16] = b"sawlog ckpt v1\n\0";
+
+/// A file longer than this, of which less than half is still true, is written anew.
+const COMPACT_BYTES_MIN: u64 = 4 * 1024 * 1024;
+
+/// How long a file that is no longer seen is remembered: its disk may come back.
+const GONE_FOR_MAX: i64 = 14 * 24 * 3600 * 1_000_000_000;
+
+/// The most files remembered (some 40 MiB); beyond it those gone for longest are forgotten.
+const ENTRIES_MAX: usize = 200_000;
+
+/// What is remembered of one file.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    progress: Progress,
+    /// Counts the changes of all entries; later ones are newer.
+    sequence: u64,
+    /// When it was last written or its file last seen: nanoseconds since the epoch.
+    seen_at: i64,
+}
+
+/// The checkpoints of one collector.
+#[derive(Debug)]
+pub(crate) struct Checkpoints {
+    path: PathBuf,
+    file: File,
+    /// Bytes of the file that hold whole records; what lies beyond is overwritten.
+    length: u64,
+    entries: HashMap<FileIdentity, Entry>,
+    /// The newest clock of each stream, with its sequence.
+    clocks: HashMap<StreamId, (u64, StreamClock)>,
+    changed: HashSet<FileIdentity>,
+    sequence: u64,
+    /// Records that could not be read when the file was opened.
+    damaged: u64,
+}
+
+impl Checkpoints {
+    /// Opens `checkpoints` in `data_dir`, or begins it.
+    ///
+    /// # Errors
+    /// The file cannot be read or created. Damaged content is no error.
+    pub(crate) fn open(data_dir: &Path) -> io::Result<Self> {
+        let path = data_dir.join("checkpoints");
+        let content = match std::fs::read(&path) {
+            Ok(content) => content,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        if !content.starts_with(HEADER) {
+            return Self::begin(path, !content.is_empty());
+        }
+        let file = OpenOptions::new().read(true).write(true).open(&path)?;
+        let mut this = Self::empty(path, file);
+        let (records, torn) = content.as_chunks::<RECORD_BYTES>();
+        for bytes in records.iter().skip(1) {
+            this.load(bytes);
+        }
+        this.damaged += u64::from(!torn.is_empty());
+        this.length = (records.len().max(1) * RECORD_BYTES) as u64;
+        Ok(this)
+    }
+
+    /// Begins a new file; what was there and is no checkpoint file is moved aside.
+    fn begin(path: PathBuf, damaged: bool) -> io::Result<Self> {
+        if damaged {
+            let aside = path.with_extension("damaged");
+            std::fs::rename(&path, &aside)?;
+            tracing::warn!(
+                "'{}' is no checkpoint file of this version; it is now '{}', and all files are read again",
+                path.display(),
+                aside.display()
+            );
+        }
+        let file = durable::replace(&path, &header())?;
+        let mut this = Self::empty(path, file);
+        this.damaged = u64::from(damaged);
+        Ok(this)
+    }
+
+    fn empty(path: PathBuf, file: File) -> Self {
+        Self {
+            path,
+            file,
+            length: RECORD_BYTES as u64,
+            entries: HashMap::new(),
+            clocks: HashMap::new(),
+            changed: HashSet::new(),
+            sequence: 0,
+            damaged: 0,
+        }
+    }
+
+    fn load(&mut self, bytes: &[u8; RECORD_BYTES]) {
+        match decode(bytes) {
+            Some((progress, seen_at)) => self.put(progress, seen_at),
+            None => self.damaged += 1,
+        }
+    }
+
+    fn put(&mut self, progress: Progress, seen_at: i64) {
+        self.sequence += 1;
+        let entry = Entry { progress, sequence: self.sequence, seen_at };
+        self.entries.insert(progress.file, entry);
+        self.clocks.insert(progress.stream, (self.sequence, progress.clock));
+    }
+
+    /// Records that were damaged when the file was opened.
+    pub(crate) fn damaged(&self) -> u64 {
+        self.damaged
+    }
+
+    /// How far a file is acknowledged.
+    pub(crate) fn get(&self, file: &FileIdentity) -> Option<&Progress> {
+        self.entries.get(file).map(|entry| &entry.progress)
+    }
+
+    /// What a stream's times were when it was last acknowledged.
+    pub(crate) fn clock(&self, stream: StreamId) -> StreamClock {
+        self.clocks.get(&stream).map(|(_, clock)| *clock).unwrap_or_default()
+    }
+
+    /// A file was acknowledged further. Durable after the next [`Self::flush`].
+    pub(crate) fn advance(&mut self, progress: Progress, now: i64) {
+        self.put(progress, now);
+        self.changed.insert(progress.file);
+    }
+
+    /// The file is known to be gone for ever.
+    pub(crate) fn forget(&mut self, file: &FileIdentity) {
+        self.entries.remove(file);
+        self.changed.remove(file);
+    }
+
+    /// Whether anything waits for [`Self::flush`].
+    pub(crate) fn is_changed(&self) -> bool {
+        !self.changed.is_empty()
+    }
+
+    /// Appends what changed, and makes it durable.
+    ///
+    /// # Errors
+    /// Nothing is lost then: the next call writes it again.
+    pub(crate) fn flush(&mut self, now: i64) -> io::Result<()> {
+        let mut changed: Vec<&Entry> =
+            self.changed.iter().filter_map(|file| self.entries.get(file)).collect();
+        changed.sort_unstable_by_key(|entry| entry.sequence);
+        let mut bytes = Vec::with_capacity(changed.len() * RECORD_BYTES);
+        for entry in changed {
+            bytes.extend_from_slice(&encode(&entry.progress, now));
+        }
+        self.file.write_all_at(&bytes, self.length)?;
+        self.file.sync_data()?;
+        self.length += bytes.len() as u64;
+        self.changed.clear();
+        fail::fail_point!("collector::checkpoint_written");
+        Ok(())
+    }
+
+    /// Whether most of the file is stale, or too much is remembered.
+    pub(crate) fn is_compaction_due(&self) -> bool {
+        let stale = self.length > (self.entries.len() as u64 + 1) * RECORD_BYTES as u64 * 2;
+        (self.length > COMPACT_BYTES_MIN && stale) || self.entries.len() > ENTRIES_MAX
+    }
+
+    /// Writes the file anew, without files that were not seen for two weeks. `present` tells which
+    /// files exist now.
+    ///
+    /// # Errors
+    /// The old file stays in use.
+    pub(crate) fn compact(
+        &mut self,
+        now: i64,
+        present: impl Fn(&FileIdentity) -> bool,
+    ) -> io::Result<()> {
+        for (file, entry) in &mut self.entries {
+            if present(file) {
+                entry.seen_at = now;
+            }
+        }
+        self.entries.retain(|_, entry| now.saturating_sub(entry.seen_at) <= GONE_FOR_MAX);
+        let mut entries: Vec<Entry> = self.entries.values().copied().collect();
+        if entries.len() > ENTRIES_MAX {
+            entries.sort_unstable_by_key(|entry| std::cmp::Reverse((entry.seen_at, entry.sequence)));
+            entries.truncate(ENTRIES_MAX * 9 / 10);
+            self.entries = entries.iter().map(|entry| (entry.progress.file, *entry)).collect();
+        }
+        entries.sort_unstable_by_key(|entry| entry.sequence);
+        self.rewrite(&entries)
+    }
+
+    fn rewrite(&mut self, entries: &[Entry]) -> io::Result<()> {
+        let mut bytes = header();
+        for entry in entries {
+            bytes.extend_from_slice(&encode(&entry.progress, entry.seen_at));
+        }
+        self.file = durable::replace(&self.path, &bytes)?;
+        self.length = bytes.len() as u64;
+        self.changed.clear();
+        self.clocks = HashMap::new();
+        for entry in entries {
+            self.clocks.insert(entry.progress.stream, (entry.sequence, entry.progress.clock));
+        }
+        Ok(())
+    }
+}
+
+fn header() -> Vec<u8> {
+    let mut bytes = HEADER.to_vec();
+    bytes.resize(RECORD_BYTES, 0);
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::record::tests::progress;
+    use super::*;
+
+    const DAY: i64 = 24 * 3600 * 1_000_000_000;
+
+    fn offset(checkpoints: &Checkpoints, inode: u64) -> Option<u64> {
+        checkpoints.get(&progress(inode, 0).file).map(|progress| progress.offset)
+    }
+
+    /// Three files at two offsets each, written one after the other.
+    fn written(dir: &Path) -> PathBuf {
+        let mut checkpoints = Checkpoints::open(dir).expect("open");
+        for at in [10, 20] {
+            for inode in 1..=3 {
+                checkpoints.advance(progress(inode, at), 0);
+                checkpoints.flush(0).expect("flush");
+            }
+        }
+        dir.join("checkpoints")
+    }
+
+    #[test]
+    fn the_newest_record_of_a_file_counts() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        written(dir.path());
+        let checkpoints = Checkpoints::open(dir.path()).expect("open");
+        assert_eq!(offset(&checkpoints, 2), Some(20));
+        assert_eq!(checkpoints.get(&progress(2, 0).file), Some(&progress(2, 20)));
+        assert_eq!(checkpoints.clock(StreamId(2)), progress(2, 20).clock);
+        assert_eq!((offset(&checkpoints, 4), checkpoints.damaged()), (None, 0));
+    }
+
+    #[test]
+    fn a_torn_tail_costs_the_last_record_and_is_overwritten() {
+        for cut in 1..RECORD_BYTES as u64 {
+            let dir = tempfile::tempdir().expect("temp dir");
+            let path = written(dir.path());
+            let file = OpenOptions::new().write(true).open(&path).expect("open");
+            file.set_len(file.metadata().expect("stat").len() - cut).expect("cut");
+            let mut checkpoints = Checkpoints::open(dir.path()).expect("open");
+            assert_eq!((offset(&checkpoints, 2), offset(&checkpoints, 3)), (Some(20), Some(10)));
+            assert_eq!(checkpoints.damaged(), 1);
+            checkpoints.advance(progress(3, 30), 0);
+            checkpoints.flush(0).expect("flush");
+            let checkpoints = Checkpoints::open(dir.path()).expect("open");
+            assert_eq!((offset(&checkpoints, 3), checkpoints.damaged()), (Some(30), 0));
+        }
+    }
+
+    #[test]
+    fn a_flipped_bit_costs_one_record() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let path = written(dir.path());
+        let mut bytes = std::fs::read(&path).expect("read");
+        bytes[5 * RECORD_BYTES + 77] ^= 4;
+        std::fs::write(&path, &bytes).expect("write");
+        let checkpoints = Checkpoints::open(dir.path()).expect("open");
+        let offsets = [1, 2, 3].map(|inode| offset(&checkpoints, inode));
+        assert_eq!(offsets, [Some(20), Some(10), Some(20)]);
+        assert_eq!(checkpoints.damaged(), 1);
+    }
+
+    #[test]
+    fn another_file_is_moved_aside() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        std::fs::write(dir.path().join("checkpoints"), "something else").expect("write");
+        let mut checkpoints = Checkpoints::open(dir.path()).expect("open");
+        checkpoints.advance(progress(1, 5), 0);
+        checkpoints.flush(0).expect("flush");
+        let aside = std::fs::read(dir.path().join("checkpoints.damaged")).expect("aside");
+        assert_eq!(aside, b"something else");
+        assert_eq!(offset(&Checkpoints::open(dir.path()).expect("open"), 1), Some(5));
+    }
+
+    #[test]
+    fn compaction_keeps_what_is_true_and_drops_what_is_long_gone() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let path = written(dir.path());
+        let mut checkpoints = Checkpoints::open(dir.path()).expect("open");
+        checkpoints.advance(progress(3, 40), 10 * DAY);
+        let present = |file: &FileIdentity| file.inode == 1;
+        checkpoints.compact(15 * DAY, present).expect("compact");
+        assert!(!checkpoints.is_changed());
+        let bytes = std::fs::metadata(&path).expect("stat").len();
+        assert_eq!(bytes, 3 * RECORD_BYTES as u64);
+        checkpoints.advance(progress(4, 1), 15 * DAY);
+        checkpoints.flush(15 * DAY).expect("flush");
+        let checkpoints = Checkpoints::open(dir.path()).expect("open");
+        let offsets = [1, 2, 3, 4].map(|inode| offset(&checkpoints, inode));
+        assert_eq!(offsets, [Some(20), None, Some(40), Some(1)]);
+        assert_eq!(checkpoints.damaged(), 0);
+    }
+
+    #[test]
+    fn a_stale_file_is_due_for_compaction() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let mut checkpoints = Checkpoints::open(dir.path()).expect("open");
+        for round in 0..COMPACT_BYTES_MIN / RECORD_BYTES as u64 / 64 + 1 {
+            assert!(!checkpoints.is_compaction_due());
+            for inode in 0..64 {
+                checkpoints.advance(progress(inode, round), 0);
+            }
+            checkpoints.flush(0).expect("flush");
+        }
+        assert!(checkpoints.is_compaction_due());
+    }
+}

@@ -1,0 +1,161 @@
+//! What an operator may set for a collector, and the checks that come before anything is touched.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sawlog_transport::limits::FRAME_TEXT_BYTES_MAX;
+
+use crate::paths::GlobError;
+
+/// The settings of one collector. [`Config::new`] gives every limit its default.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The Mesos agent's `--work_dir`; `None` on a host without Mesos.
+    pub mesos_work_dir: Option<PathBuf>,
+    /// Globs of plain files. A file `x.log` and its rotated siblings `x.log.N` are one stream.
+    pub paths: Vec<String>,
+    /// Where the collector keeps its id and its checkpoints. One collector at a time.
+    pub data_dir: PathBuf,
+    /// The value of the label `host`, and the agent of plain files' stream ids.
+    pub host: String,
+    /// Text read and not yet acknowledged, in bytes; beyond it reading stops.
+    pub in_flight_bytes_max: usize,
+    /// How long a batch waits for more runs after its first.
+    pub linger: Duration,
+    /// How often directories that cannot be watched are listed; watched ones are checked at a
+    /// thirtieth of this rate.
+    pub rescan_every: Duration,
+    /// How often the sizes of open files that no watch covers are looked at; covered ones are
+    /// checked at a sixtieth of this rate.
+    pub sweep_every: Duration,
+    /// The least time between two writes of checkpoints.
+    pub checkpoint_every: Duration,
+    /// An unterminated last line becomes a line when its file stayed the same for this long and
+    /// nobody has it open for writing.
+    pub partial_after: Duration,
+    /// The same where the system does not tell whether a file has writers.
+    pub partial_after_unknown_writers: Duration,
+    /// How long the unterminated end of a rotated file must stay the same before its line is
+    /// continued in the next file, where the system does not tell whether a file has writers.
+    pub join_after: Duration,
+    /// How long a file stays open after its last change, where it is not known to be finished.
+    pub release_after: Duration,
+    /// The pause before a batch that could not be stored is sent again; doubled each time.
+    pub resend_after: Duration,
+    /// The longest such pause.
+    pub resend_after_max: Duration,
+}
+
+/// A setting that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("nothing to collect: set mesos_work_dir or at least one path")]
+    NoSource,
+    #[error("mesos_work_dir '{}' is not absolute: write the path from '/' on", .0.display())]
+    RelativeWorkDir(PathBuf),
+    #[error(transparent)]
+    Glob(#[from] GlobError),
+    #[error("host is empty: set it to the name under which people know this machine")]
+    NoHost,
+    #[error("data_dir is empty: name a directory that survives a reboot")]
+    NoDataDir,
+    #[error("{name} is {found}, it must be at least {least}")]
+    TooSmall { name: &'static str, found: String, least: String },
+}
+
+impl Config {
+    /// A collector of nothing yet, with every limit at its default.
+    pub fn new(data_dir: impl AsRef<Path>, host: impl Into<String>) -> Self {
+        Self {
+            mesos_work_dir: None,
+            paths: Vec::new(),
+            data_dir: data_dir.as_ref().to_owned(),
+            host: host.into(),
+            in_flight_bytes_max: 16 * 1024 * 1024,
+            linger: Duration::from_millis(50),
+            rescan_every: Duration::from_secs(10),
+            sweep_every: Duration::from_secs(1),
+            checkpoint_every: Duration::from_millis(200),
+            partial_after: Duration::from_secs(5),
+            partial_after_unknown_writers: Duration::from_secs(60),
+            join_after: Duration::from_secs(2),
+            release_after: Duration::from_secs(10),
+            resend_after: Duration::from_millis(100),
+            resend_after_max: Duration::from_secs(5),
+        }
+    }
+
+    /// Checks what can be checked without touching the machine.
+    ///
+    /// # Errors
+    /// The first setting that cannot be used.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        if self.mesos_work_dir.is_none() && self.paths.is_empty() {
+            return Err(ConfigError::NoSource);
+        }
+        if let Some(dir) = self.mesos_work_dir.as_ref().filter(|dir| !dir.is_absolute()) {
+            return Err(ConfigError::RelativeWorkDir(dir.clone()));
+        }
+        if self.host.is_empty() {
+            return Err(ConfigError::NoHost);
+        }
+        if self.data_dir.as_os_str().is_empty() {
+            return Err(ConfigError::NoDataDir);
+        }
+        for path in &self.paths {
+            crate::paths::Glob::parse(path)?;
+        }
+        self.validate_limits()
+    }
+
+    fn validate_limits(&self) -> Result<(), ConfigError> {
+        if self.in_flight_bytes_max < FRAME_TEXT_BYTES_MAX {
+            return Err(ConfigError::TooSmall {
+                name: "in_flight_bytes_max",
+                found: self.in_flight_bytes_max.to_string(),
+                least: format!("{FRAME_TEXT_BYTES_MAX}, the longest run"),
+            });
+        }
+        let pauses = [
+            ("rescan_every", self.rescan_every, Duration::from_millis(100)),
+            ("sweep_every", self.sweep_every, Duration::from_millis(10)),
+            ("resend_after", self.resend_after, Duration::from_millis(1)),
+            ("resend_after_max", self.resend_after_max, self.resend_after),
+        ];
+        match pauses.into_iter().find(|(_, found, least)| found < least) {
+            None => Ok(()),
+            Some((name, found, least)) => Err(ConfigError::TooSmall {
+                name,
+                found: format!("{found:?}"),
+                least: format!("{least:?}"),
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn valid() -> Config {
+        Config { paths: vec!["/var/log/*.log".into()], ..Config::new("/var/lib/sawlog", "h1") }
+    }
+
+    #[test]
+    fn defaults_are_valid() {
+        valid().validate().expect("valid");
+    }
+
+    #[test]
+    fn each_error_names_its_setting() {
+        let message = |config: Config| config.validate().unwrap_err().to_string();
+        assert!(message(Config::new("/d", "h")).contains("mesos_work_dir or at least one path"));
+        assert!(message(Config { host: String::new(), ..valid() }).contains("host is empty"));
+        let relative = Config { mesos_work_dir: Some("var/lib/mesos".into()), ..valid() };
+        assert!(message(relative).contains("'var/lib/mesos'"));
+        assert!(message(Config { paths: vec!["/a/[".into()], ..valid() }).contains("'/a/['"));
+        assert!(message(Config { in_flight_bytes_max: 5, ..valid() }).contains("is 5"));
+        let pause = Config { rescan_every: Duration::ZERO, ..valid() };
+        assert!(message(pause).starts_with("rescan_every is 0ns"));
+    }
+}

@@ -1,0 +1,82 @@
+//! Cuts read bytes into lines: where each ends, when it was written, and its level.
+
+use sawlog_transport::limits::FRAME_LINES_MAX;
+use sawlog_transport::{LineColumns, LineFlags};
+
+use crate::parse;
+use crate::times::{ReadContext, StreamTimes};
+
+/// Adds the complete lines at the start of `data` to `columns`, at most as many as a frame takes;
+/// gives the bytes they cover, terminators included. Text and source of these lines are the same.
+pub(crate) fn cut(
+    data: &[u8],
+    times: &mut StreamTimes,
+    context: &ReadContext<'_>,
+    columns: &mut LineColumns,
+) -> usize {
+    let mut start = 0;
+    for end in memchr::memchr_iter(b'\n', data).take(FRAME_LINES_MAX) {
+        let line = &data[start..end];
+        push(line, line.len() + 1, 0, times, context, columns);
+        start = end + 1;
+    }
+    start
+}
+
+/// Adds one line, whose text is `line` and which covers `source_bytes` of its source.
+pub(crate) fn push(
+    line: &[u8],
+    source_bytes: usize,
+    flags: u8,
+    times: &mut StreamTimes,
+    context: &ReadContext<'_>,
+    columns: &mut LineColumns,
+) {
+    let head = parse::head(line);
+    let time = times.stamp_parsed(head.timestamp, context);
+    let flags = LineFlags::new(head.level, flags);
+    columns.push(time, line.len() as u32, source_bytes as u32, flags);
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use sawlog_transport::Level;
+
+    use super::*;
+
+    fn cut_all(data: &[u8]) -> (usize, LineColumns) {
+        let context = ReadContext { read_time: 1_000, live: true, zone: &|_| 0 };
+        let mut columns = LineColumns::default();
+        let consumed = cut(data, &mut StreamTimes::default(), &context, &mut columns);
+        (consumed, columns)
+    }
+
+    #[test]
+    fn only_complete_lines_are_taken_and_carriage_returns_stay() {
+        let (consumed, columns) = cut_all(b"one\n\nERROR two\r\nrest");
+        assert_eq!(consumed, 16);
+        assert_eq!(columns.text_lens, [3, 0, 10]);
+        assert_eq!(columns.source_lens, [4, 1, 11]);
+        assert_eq!(columns.flags[2].level(), Some(Level::Error));
+    }
+
+    #[test]
+    fn a_frame_takes_so_many_lines() {
+        let (consumed, columns) = cut_all(&vec![b'\n'; FRAME_LINES_MAX + 5]);
+        assert_eq!((consumed, columns.len()), (FRAME_LINES_MAX, FRAME_LINES_MAX));
+    }
+
+    proptest! {
+        #[test]
+        fn lines_cover_what_was_consumed(data in proptest::collection::vec(prop_oneof![
+            3 => any::<u8>(), 1 => Just(b'\n')], 0..400)) {
+            let (consumed, columns) = cut_all(&data);
+            prop_assert_eq!(columns.source_bytes(), consumed as u64);
+            prop_assert_eq!(columns.text_bytes(), consumed);
+            let expected = data.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+            prop_assert_eq!(consumed, expected);
+            prop_assert!(columns.times.is_sorted_by(|a, b| a < b));
+        }
+    }
+}

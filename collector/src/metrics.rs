@@ -1,0 +1,84 @@
+//! What the collector counts, under names beginning with `sawlog_collector_`.
+
+use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+
+/// The collector's metrics.
+#[derive(Clone, Debug)]
+pub(crate) struct Metrics {
+    pub read_bytes: IntCounter,
+    pub read_lines: IntCounter,
+    pub acked_bytes: IntCounter,
+    pub batches_sent: IntCounter,
+    pub send_retries: IntCounter,
+    pub files_open: IntGauge,
+    pub lag_bytes: IntGauge,
+    pub in_flight_bytes: IntGauge,
+    pub cut_bytes: IntCounter,
+    pub truncations: IntCounter,
+    pub lines_rejoined: IntCounter,
+    pub partial_lines: IntCounter,
+    pub skipped_files: IntCounterVec,
+    pub scan_errors: IntCounter,
+    pub checkpoint_errors: IntCounter,
+    pub checkpoint_records_lost: IntCounter,
+}
+
+impl Metrics {
+    /// Makes and registers all metrics.
+    ///
+    /// # Errors
+    /// The registry already has metrics of these names: two collectors share it.
+    pub(crate) fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let counter = |name: &str, help: &str| -> Result<IntCounter, prometheus::Error> {
+            let counter = IntCounter::new(format!("sawlog_collector_{name}"), help)?;
+            registry.register(Box::new(counter.clone()))?;
+            Ok(counter)
+        };
+        let gauge = |name: &str, help: &str| -> Result<IntGauge, prometheus::Error> {
+            let gauge = IntGauge::new(format!("sawlog_collector_{name}"), help)?;
+            registry.register(Box::new(gauge.clone()))?;
+            Ok(gauge)
+        };
+        let skipped = Opts::new("sawlog_collector_skipped_files_total", "Files left out, by reason");
+        let skipped_files = IntCounterVec::new(skipped, &["reason"])?;
+        registry.register(Box::new(skipped_files.clone()))?;
+        Ok(Self {
+            read_bytes: counter("read_bytes_total", "Bytes of log files read")?,
+            read_lines: counter("read_lines_total", "Lines read")?,
+            acked_bytes: counter("acked_bytes_total", "Bytes of log files acknowledged")?,
+            batches_sent: counter("batches_sent_total", "Batches the transport took")?,
+            send_retries: counter("send_retries_total", "Batches sent again after a failure")?,
+            files_open: gauge("files_open", "Log files held open")?,
+            lag_bytes: gauge("lag_bytes", "Bytes in open files not yet acknowledged")?,
+            in_flight_bytes: gauge("in_flight_bytes", "Text read and not yet acknowledged")?,
+            cut_bytes: counter("cut_bytes_total", "Bytes of overlong lines left out")?,
+            truncations: counter("truncations_total", "Files found truncated")?,
+            lines_rejoined: counter("lines_rejoined_total", "Lines joined across a rotation")?,
+            partial_lines: counter("partial_lines_total", "Last lines without a terminator")?,
+            skipped_files,
+            scan_errors: counter("scan_errors_total", "Directories or files that could not be read")?,
+            checkpoint_errors: counter("checkpoint_errors_total", "Failed writes of checkpoints")?,
+            checkpoint_records_lost: counter(
+                "checkpoint_records_lost_total",
+                "Checkpoint records that were damaged when the collector started",
+            )?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_collectors_cannot_share_a_registry() {
+        let registry = Registry::new();
+        let metrics = Metrics::register(&registry).expect("first");
+        metrics.skipped_files.with_label_values(&["binary"]).inc();
+        assert!(Metrics::register(&registry).is_err());
+        let names: Vec<String> =
+            registry.gather().iter().map(|family| family.name().to_owned()).collect();
+        assert!(names.contains(&"sawlog_collector_skipped_files_total".to_owned()));
+        assert!(names.iter().all(|name| name.starts_with("sawlog_collector_")));
+    }
+}

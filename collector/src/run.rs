@@ -1,0 +1,511 @@
+//! The loop: what happens in one turn, and in which order.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashSet, VecDeque};
+use std::fs::File;
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::fs::{FlockOperation, flock};
+use sawlog_transport::limits::FRAME_TEXT_BYTES_MAX;
+use sawlog_transport::{FileIdentity, Producer, StreamId};
+
+use crate::batcher::Batcher;
+use crate::checkpoint::Checkpoints;
+use crate::clock::Now;
+use crate::collector_id::Incarnation;
+use crate::config::Config;
+use crate::directory;
+use crate::discover::{Change, Settled, Tree};
+use crate::inflight::InFlight;
+use crate::intake::{Intake, Streams};
+use crate::metrics::Metrics;
+use crate::paths::{self, Glob};
+use crate::place::Place;
+use crate::reader::{Buffers, Reader};
+use crate::sandbox;
+use crate::start::StartError;
+use crate::status::Status;
+use crate::stream::{Closed, Stream, Turn, Turned, Why};
+use crate::tail::TailFile;
+use crate::times::agent_zone;
+
+/// What a stream may read in one round before the next stream has its turn, in bytes.
+const QUANTUM: i64 = FRAME_TEXT_BYTES_MAX as i64;
+/// What is read before the loop looks at everything else again, in bytes.
+const STEP_BYTES: i64 = 1024 * 1024;
+/// What a turn costs at least, so that turns without bytes end a round too.
+const TURN_COST: i64 = 4096;
+/// How long the loop sleeps at most.
+const SLEEP_MAX: Duration = Duration::from_millis(250);
+/// How long it sleeps at most while an acknowledgement is awaited.
+const SLEEP_BUSY_MAX: Duration = Duration::from_millis(5);
+/// Watched directories are checked at every so many rescans.
+const RESCANS_WATCHED: u64 = 30;
+/// Open files in watched directories are checked at every so many sweeps.
+const SWEEPS_WATCHED: u64 = 60;
+/// How often the lag is summed up.
+const LAG_EVERY: Duration = Duration::from_secs(1);
+
+/// The whole state of a collector. One thread owns it.
+pub(crate) struct Loop {
+    config: Config,
+    metrics: Metrics,
+    tree: Tree,
+    streams: Streams,
+    /// Streams that wait for their turn.
+    ready: VecDeque<StreamId>,
+    /// When streams want a turn (monotonic).
+    timers: BinaryHeap<Reverse<(Duration, StreamId)>>,
+    batcher: Batcher,
+    in_flight: InFlight,
+    checkpoints: Checkpoints,
+    buffers: Buffers,
+    zone: Box<dyn Fn(i64) -> i32 + Send>,
+    /// When the collector started: nanoseconds since the epoch.
+    started: i64,
+    rescans: Periodic,
+    sweeps: Periodic,
+    lag: Periodic,
+    flushed_at: Duration,
+    lag_bytes: u64,
+    /// Held while this collector uses the data directory.
+    _lock: File,
+}
+
+impl Loop {
+    /// Opens the data directory and the roots.
+    ///
+    /// # Errors
+    /// The configuration is wrong, or a directory in it cannot be used.
+    pub(crate) fn open(
+        config: Config,
+        producer: Arc<dyn Producer>,
+        metrics: Metrics,
+        now: Now,
+    ) -> Result<Self, StartError> {
+        config.validate()?;
+        let roots = roots(&config)?;
+        let lock = lock(&config.data_dir)?;
+        let incarnation = Incarnation::begin(&config.data_dir)?;
+        let checkpoints = Checkpoints::open(&config.data_dir).map_err(|source| {
+            StartError::DataDir { path: config.data_dir.join("checkpoints"), source }
+        })?;
+        metrics.checkpoint_records_lost.inc_by(checkpoints.damaged());
+        Ok(Self {
+            tree: Tree::new(roots, metrics.clone()),
+            streams: Streams::default(),
+            ready: VecDeque::new(),
+            timers: BinaryHeap::new(),
+            batcher: Batcher::new(incarnation),
+            in_flight: InFlight::new(producer, incarnation.collector, &config),
+            checkpoints,
+            buffers: Buffers::new(),
+            zone: Box::new(agent_zone()),
+            started: now.wall,
+            rescans: Periodic::new(config.rescan_every, now.monotonic),
+            sweeps: Periodic::new(config.sweep_every, now.monotonic),
+            lag: Periodic::new(LAG_EVERY, now.monotonic),
+            flushed_at: now.monotonic,
+            lag_bytes: 0,
+            _lock: lock,
+            config,
+            metrics,
+        })
+    }
+
+    /// Does what there is to do; tells how long nothing will be.
+    pub(crate) fn step(&mut self, now: Now) -> Duration {
+        self.take_acks(now);
+        self.look_around(now);
+        self.read(now);
+        self.ship(now, false);
+        self.write_checkpoints(now);
+        self.measure(now);
+        self.sleep(now)
+    }
+
+    /// As [`Self::step`], but reads nothing more and holds nothing back.
+    pub(crate) fn step_to_end(&mut self, now: Now) {
+        self.take_acks(now);
+        self.ship(now, true);
+        self.write_checkpoints(now);
+    }
+
+    /// Whether everything that was read is acknowledged.
+    pub(crate) fn is_all_acknowledged(&self) -> bool {
+        self.in_flight.is_empty() && !self.batcher.is_filling()
+    }
+
+    /// Writes the checkpoints whatever the time.
+    pub(crate) fn close(&mut self, now: Now) {
+        self.flush_checkpoints(now);
+    }
+
+    /// Becomes readable when something changes in the directories.
+    pub(crate) fn events(&self) -> Option<BorrowedFd<'_>> {
+        self.tree.events()
+    }
+
+    pub(crate) fn status(&self) -> Status {
+        Status {
+            files_open: self.streams.open.len(),
+            bytes_read: self.metrics.read_bytes.get(),
+            bytes_acked: self.metrics.acked_bytes.get(),
+            in_flight_bytes: self.in_flight.text_bytes() + self.batcher.text_bytes(),
+            lag_bytes: self.lag_bytes,
+        }
+    }
+
+    fn take_acks(&mut self, now: Now) {
+        for batch in self.in_flight.receive(now.monotonic, &self.metrics) {
+            for progress in &batch.progress {
+                self.checkpoints.advance(*progress, now.wall);
+                // A file that is read and now acknowledged may be closed.
+                self.wake(progress.stream);
+            }
+            self.metrics.acked_bytes.inc_by(batch.source_bytes);
+            fail::fail_point!("collector::after_ack");
+        }
+    }
+
+    fn look_around(&mut self, now: Now) {
+        for change in self.tree.take_events() {
+            self.changed(&change);
+        }
+        if let Some(count) = self.rescans.due(now.monotonic) {
+            self.tree.rescan(count.is_multiple_of(RESCANS_WATCHED), false);
+            self.compact_checkpoints(now);
+        }
+        if let Some(count) = self.sweeps.due(now.monotonic) {
+            self.sweep(count.is_multiple_of(SWEEPS_WATCHED));
+        }
+        while let Some(node) = self.tree.next_dirty() {
+            let mut intake = Intake {
+                tree: &mut self.tree,
+                streams: &mut self.streams,
+                checkpoints: &self.checkpoints,
+                metrics: &self.metrics,
+                host: &self.config.host,
+                now,
+                started: self.started,
+            };
+            for stream in intake.directory(node) {
+                self.wake(stream);
+            }
+        }
+        for id in self.tree.take_orphans() {
+            self.lose_names(id);
+        }
+        self.wake_due(now.monotonic);
+    }
+
+    fn changed(&mut self, change: &Change) {
+        let Change::Written { node, name, closed } = change else {
+            self.tree.rescan(true, true);
+            self.sweep(true);
+            return;
+        };
+        let id = self.tree.log_of(*node, name).and_then(|log| self.tree.stream(*node, log));
+        let file = id.and_then(|id| self.streams.by_id.get_mut(&id)).and_then(|stream| {
+            let is_it = |known: &&mut TailFile| {
+                known.name.as_ref().is_some_and(|(known, _)| known == name)
+            };
+            stream.files.iter_mut().find(is_it)
+        });
+        match (file, id) {
+            (Some(file), Some(id)) => {
+                if *closed {
+                    file.closed_by_a_writer();
+                }
+                self.wake(id);
+            }
+            // The file was finished and closed, or is new.
+            _ => self.tree.mark(*node),
+        }
+    }
+
+    /// Gives a turn to streams whose files no watch covers; with `all` to all.
+    fn sweep(&mut self, all: bool) {
+        let tree = &self.tree;
+        let due: Vec<StreamId> = self
+            .streams
+            .by_id
+            .iter()
+            .filter(|(_, stream)| {
+                all || !tree.is_watched(stream.node)
+                    || stream.files.iter().any(|file| file.name.is_none())
+            })
+            .map(|(id, _)| *id)
+            .collect();
+        for id in due {
+            self.wake(id);
+        }
+    }
+
+    fn lose_names(&mut self, id: StreamId) {
+        if let Some(stream) = self.streams.by_id.get_mut(&id) {
+            for file in &mut stream.files {
+                file.name = None;
+            }
+        }
+        self.wake(id);
+    }
+
+    fn wake(&mut self, id: StreamId) {
+        if let Some(stream) = self.streams.by_id.get_mut(&id).filter(|stream| !stream.queued) {
+            stream.queued = true;
+            self.ready.push_back(id);
+        }
+    }
+
+    fn wake_due(&mut self, now: Duration) {
+        while let Some(Reverse((at, id))) = self.timers.peek().copied().filter(|Reverse((at, _))| *at <= now) {
+            self.timers.pop();
+            let Some(stream) = self.streams.by_id.get_mut(&id) else { continue };
+            if stream.due == Some(at) {
+                stream.due = None;
+                self.wake(id);
+            }
+        }
+    }
+
+    /// Reads in rounds over the streams, each its share of bytes.
+    fn read(&mut self, now: Now) {
+        let mut budget = STEP_BYTES;
+        // Each stream at most once a step, unless it has more to give.
+        let mut turns = self.ready.len();
+        while budget > 0 && turns > 0 && self.has_room() {
+            turns -= 1;
+            let Some(id) = self.ready.pop_front() else { break };
+            budget -= self.round(id, now);
+        }
+    }
+
+    /// Whether another run may be read without exceeding what may be in flight.
+    fn has_room(&self) -> bool {
+        let held = self.in_flight.text_bytes() + self.batcher.text_bytes();
+        held + FRAME_TEXT_BYTES_MAX <= self.config.in_flight_bytes_max
+    }
+
+    /// Lets a stream read its share; gives what that cost.
+    fn round(&mut self, id: StreamId, now: Now) -> i64 {
+        let Some(mut stream) = self.streams.by_id.remove(&id) else { return 0 };
+        stream.queued = false;
+        stream.credit = (stream.credit + QUANTUM).min(QUANTUM);
+        let mut closed = Vec::new();
+        let mut cost = 0;
+        let idle_until = loop {
+            if stream.credit <= 0 || !self.has_room() {
+                break None;
+            }
+            match self.turn(&mut stream, &mut closed, now) {
+                Turned::Read(bytes) => {
+                    let turn = TURN_COST.max(bytes as i64);
+                    stream.credit -= turn;
+                    cost += turn;
+                }
+                Turned::Idle(due) => {
+                    stream.credit = 0;
+                    break Some(due);
+                }
+            }
+        };
+        let node = stream.node;
+        if !stream.files.is_empty() {
+            let due = idle_until.flatten().filter(|at| stream.due.is_none_or(|due| *at < due));
+            stream.due = due.or(stream.due);
+            self.streams.by_id.insert(id, stream);
+            self.timers.extend(due.map(|at| Reverse((at, id))));
+            if idle_until.is_none() {
+                self.wake(id);
+            }
+        }
+        for file in closed {
+            self.closed(node, file);
+        }
+        cost
+    }
+
+    fn turn(
+        &mut self,
+        stream: &mut Stream,
+        closed: &mut Vec<Closed>,
+        now: Now,
+    ) -> Turned {
+        let mut reader = Reader {
+            now,
+            buffers: &mut self.buffers,
+            batcher: &mut self.batcher,
+            metrics: &self.metrics,
+            zone: &*self.zone,
+        };
+        stream.turn(&mut Turn {
+            reader: &mut reader,
+            config: &self.config,
+            checkpoints: &mut self.checkpoints,
+            closed,
+        })
+    }
+
+    /// Remembers a closed file, so that it is not opened again without need.
+    fn closed(&mut self, node: u64, Closed { file, why }: Closed) {
+        self.streams.open.remove(&file.key());
+        if why == Why::Finished && file.is_deleted() {
+            self.checkpoints.forget(&file.identity);
+            return;
+        }
+        if let Why::Skipped(reason) = why {
+            self.metrics.skipped_files.with_label_values(&[reason]).inc();
+            let name = file.name.as_ref().map(|(name, _)| name);
+            tracing::warn!(?name, reason, "a file is left out: it is not text");
+        }
+        let Some(memory) = self.tree.memory(node) else { return };
+        match why {
+            Why::Skipped(_) => {
+                memory.skipped.insert(file.key());
+            }
+            Why::Finished if file.name.is_some() => {
+                let (size, modified) = (file.facts.size, file.facts.modified);
+                let settled = Settled { identity: file.identity, size, modified };
+                memory.settled.insert(file.key(), settled);
+            }
+            Why::Finished => {}
+        }
+    }
+
+    fn ship(&mut self, now: Now, everything: bool) {
+        if everything {
+            self.batcher.close();
+        } else {
+            self.batcher.close_if_due(now.monotonic, self.config.linger);
+        }
+        while let Some(batch) = self.batcher.take() {
+            self.in_flight.push(batch);
+        }
+        self.in_flight.send(now.monotonic, &self.metrics);
+    }
+
+    fn write_checkpoints(&mut self, now: Now) {
+        let due = self.flushed_at + self.config.checkpoint_every;
+        if self.checkpoints.is_changed() && now.monotonic >= due {
+            self.flush_checkpoints(now);
+        }
+    }
+
+    fn flush_checkpoints(&mut self, now: Now) {
+        self.flushed_at = now.monotonic;
+        if !self.checkpoints.is_changed() {
+            return;
+        }
+        if let Err(error) = self.checkpoints.flush(now.wall) {
+            self.checkpoint_failed(&error);
+        }
+    }
+
+    fn compact_checkpoints(&mut self, now: Now) {
+        if !self.checkpoints.is_compaction_due() {
+            return;
+        }
+        let open = self.streams.by_id.values().flat_map(|stream| &stream.files);
+        let present: HashSet<FileIdentity> =
+            open.map(|file| file.identity).chain(self.tree.settled()).collect();
+        if let Err(error) = self.checkpoints.compact(now.wall, |file| present.contains(file)) {
+            self.checkpoint_failed(&error);
+        }
+    }
+
+    fn checkpoint_failed(&mut self, error: &io::Error) {
+        self.metrics.checkpoint_errors.inc();
+        tracing::warn!(
+            "cannot write checkpoints in '{}', it is tried again (a restart now would re-send what is already stored): {error}",
+            self.config.data_dir.display()
+        );
+    }
+
+    fn measure(&mut self, now: Now) {
+        self.metrics.files_open.set(self.streams.open.len() as i64);
+        let held = self.in_flight.text_bytes() + self.batcher.text_bytes();
+        self.metrics.in_flight_bytes.set(held as i64);
+        if self.lag.due(now.monotonic).is_some() {
+            let lags = self.streams.by_id.values().map(|stream| stream.lag(&self.checkpoints));
+            self.lag_bytes = lags.sum();
+            self.metrics.lag_bytes.set(self.lag_bytes as i64);
+        }
+    }
+
+    fn sleep(&self, now: Now) -> Duration {
+        if !self.ready.is_empty() && self.has_room() {
+            return Duration::ZERO;
+        }
+        let busy = !self.is_all_acknowledged() || !self.ready.is_empty();
+        let longest = if busy { SLEEP_BUSY_MAX } else { SLEEP_MAX };
+        let timer = self.timers.peek().map(|Reverse((at, _))| at.saturating_sub(now.monotonic));
+        timer.map_or(longest, |timer| timer.min(longest))
+    }
+}
+
+/// Something done every so often.
+#[derive(Debug)]
+struct Periodic {
+    every: Duration,
+    next: Duration,
+    count: u64,
+}
+
+impl Periodic {
+    fn new(every: Duration, now: Duration) -> Self {
+        Self { every, next: now + every, count: 0 }
+    }
+
+    /// The how manieth time it is due, from 1; `None` while it is not.
+    fn due(&mut self, now: Duration) -> Option<u64> {
+        if now < self.next {
+            return None;
+        }
+        self.next = now + self.every;
+        self.count += 1;
+        Some(self.count)
+    }
+}
+
+/// Where logs are looked for.
+fn roots(config: &Config) -> Result<Vec<(PathBuf, Place)>, StartError> {
+    let mut roots = Vec::new();
+    if let Some(path) = &config.mesos_work_dir {
+        let readable = directory::open_root(path)
+            .and_then(|directory| directory::list(&directory, |_| false));
+        if let Err(source) = readable {
+            return Err(StartError::WorkDir { path: path.clone(), source });
+        }
+        roots.push((path.clone(), Place::Mesos(sandbox::Place::work_dir())));
+    }
+    for path in &config.paths {
+        let glob = Arc::new(Glob::parse(path).map_err(crate::config::ConfigError::from)?);
+        roots.push((glob.root.clone(), Place::Glob(paths::Place::root(glob))));
+    }
+    Ok(roots)
+}
+
+/// Makes the data directory and takes it for this process.
+fn lock(data_dir: &Path) -> Result<File, StartError> {
+    let path = data_dir.join("lock");
+    let failed = |source| StartError::DataDir { path: path.clone(), source };
+    std::fs::create_dir_all(data_dir).map_err(failed)?;
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(failed)?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => {
+            Err(StartError::Locked { path: data_dir.to_owned() })
+        }
+        Err(error) => Err(failed(error.into())),
+    }
+}

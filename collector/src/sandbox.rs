@@ -1,0 +1,237 @@
+//! The layout of a Mesos agent's work directory: which directories lead to sandboxes, which files in
+//! them are logs, and what their place says about them. Nothing else knows it.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
+
+use sawlog_transport::StreamId;
+
+use crate::application;
+use crate::place::{Source, labels};
+use crate::rotation::{self, Age};
+
+/// Mesos nests containers at most this deep.
+const NESTING_MAX: usize = 32;
+
+/// What a directory is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Layer {
+    WorkDir,
+    Agents,
+    Agent,
+    Frameworks,
+    Framework,
+    Executors,
+    Executor,
+    Runs,
+    /// `containers/` at the top: containers without an executor.
+    Standalone,
+    Sandbox,
+    /// `containers/` inside a sandbox.
+    Nested,
+    /// `sandbox/`, where Thermos keeps the tree of a task.
+    ThermosSandbox,
+    ThermosLogs,
+    ThermosProcess,
+    ThermosRun,
+}
+
+/// One directory of the layout, with the ids that lead to it. Ids are file names: any bytes.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    layer: Layer,
+    agent: Box<[u8]>,
+    framework: Box<[u8]>,
+    executor: Box<[u8]>,
+    /// Container ids from the outermost on, joined by `.`.
+    container: Box<[u8]>,
+    nesting: usize,
+    /// The directory's path inside the sandbox, with a `/` at its end; empty for the sandbox itself.
+    inside: Box<[u8]>,
+}
+
+impl Place {
+    pub(crate) fn work_dir() -> Self {
+        let none: Box<[u8]> = Box::default();
+        Self {
+            layer: Layer::WorkDir,
+            agent: none.clone(),
+            framework: none.clone(),
+            executor: none.clone(),
+            container: none.clone(),
+            nesting: 0,
+            inside: none,
+        }
+    }
+
+    /// What a directory of this name is; `None` if no logs are below it.
+    pub(crate) fn child(&self, name: &OsStr) -> Option<Place> {
+        let name = name.as_bytes();
+        match (self.layer, name) {
+            (Layer::WorkDir, b"slaves") => Some(self.at(Layer::Agents)),
+            (Layer::WorkDir, b"containers") => Some(self.at(Layer::Standalone)),
+            (Layer::Agents, _) => Some(Place { agent: name.into(), ..self.at(Layer::Agent) }),
+            (Layer::Agent, b"frameworks") => Some(self.at(Layer::Frameworks)),
+            (Layer::Frameworks, _) => {
+                Some(Place { framework: name.into(), ..self.at(Layer::Framework) })
+            }
+            (Layer::Framework, b"executors") => Some(self.at(Layer::Executors)),
+            (Layer::Executors, _) => {
+                Some(Place { executor: name.into(), ..self.at(Layer::Executor) })
+            }
+            (Layer::Executor, b"runs") => Some(self.at(Layer::Runs)),
+            (Layer::Runs, b"latest") => None,
+            (Layer::Runs | Layer::Standalone | Layer::Nested, _) => self.container(name),
+            (Layer::Sandbox, b"containers") => Some(self.at(Layer::Nested)),
+            _ => self.thermos_child(name),
+        }
+    }
+
+    /// `sandbox/.logs/<process>/<run>` in a sandbox.
+    fn thermos_child(&self, name: &[u8]) -> Option<Place> {
+        let layer = match (self.layer, name) {
+            (Layer::Sandbox, b"sandbox") => Layer::ThermosSandbox,
+            (Layer::ThermosSandbox, b".logs") => Layer::ThermosLogs,
+            (Layer::ThermosLogs, _) => Layer::ThermosProcess,
+            (Layer::ThermosProcess, _) => Layer::ThermosRun,
+            _ => return None,
+        };
+        let inside = [&self.inside, name, b"/"].concat();
+        Some(Place { inside: inside.into(), ..self.at(layer) })
+    }
+
+    fn at(&self, layer: Layer) -> Place {
+        Place { layer, ..self.clone() }
+    }
+
+    fn container(&self, name: &[u8]) -> Option<Place> {
+        // Command health checks come and go every few seconds; nobody wants their output.
+        if name.starts_with(b"check-") || self.nesting >= NESTING_MAX {
+            return None;
+        }
+        let container = if self.container.is_empty() {
+            name.into()
+        } else {
+            [&self.container, &b"."[..], name].concat().into()
+        };
+        Some(Place { container, nesting: self.nesting + 1, ..self.at(Layer::Sandbox) })
+    }
+
+    /// The log to which a file of this name belongs.
+    pub(crate) fn log<'a>(&self, name: &'a OsStr) -> Option<(&'a OsStr, Age)> {
+        if !matches!(self.layer, Layer::Sandbox | Layer::ThermosRun) {
+            return None;
+        }
+        let (base, age) = rotation::split(name);
+        (base == "stdout" || base == "stderr").then_some((base, age))
+    }
+
+    /// The stream of a log here.
+    pub(crate) fn source(&self, host: &str, base: &OsStr) -> Source {
+        let file = [&self.inside, base.as_bytes()].concat();
+        let (agent, framework) = (&self.agent, &self.framework);
+        let id = StreamId::of_file(agent, framework, &self.executor, &self.container, &file);
+        let application = application::of_executor(&self.executor);
+        let task = match application::thermos_task(&self.executor) {
+            Some(task) => task,
+            None if application.is_task => &self.executor,
+            None => b"",
+        };
+        // A standalone container has no executor: its own id names it.
+        let name: &[u8] =
+            if application.name.is_empty() { &self.container } else { &application.name };
+        let labels = labels([
+            ("app", name),
+            ("service_name", name),
+            ("framework", framework),
+            ("executor", &self.executor),
+            ("task", task),
+            ("container", &self.container),
+            ("agent", agent),
+            ("host", host.as_bytes()),
+            ("stream", base.as_bytes()),
+            ("file", if self.inside.is_empty() { b"" } else { &file }),
+        ]);
+        Source { id, labels: Arc::new(labels), text_only: false }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(path: &str) -> Option<Place> {
+        path.split('/').try_fold(Place::work_dir(), |at, name| at.child(OsStr::new(name)))
+    }
+
+    fn label(source: &Source, name: &str) -> String {
+        String::from_utf8_lossy(source.labels.get(name).unwrap_or_default()).into_owned()
+    }
+
+    const RUN: &str = "slaves/S1/frameworks/F 1/executors/e:1/runs/c1";
+
+    #[test]
+    fn a_run_is_a_sandbox() {
+        let run = place(RUN).expect("a run");
+        assert_eq!(run.log(OsStr::new("stdout")), Some((OsStr::new("stdout"), 0)));
+        assert_eq!(run.log(OsStr::new("stderr.2")), Some((OsStr::new("stderr"), 3)));
+        for name in ["stdout.logrotate.conf", "stdout.logrotate.state", "stdout.1.gz", "data"] {
+            assert_eq!(run.log(OsStr::new(name)), None, "{name}");
+        }
+        let source = run.source("h1", OsStr::new("stdout"));
+        assert_eq!(source.id, StreamId::of_file(b"S1", b"F 1", b"e:1", b"c1", b"stdout"));
+        assert_eq!(
+            source.labels.to_string(),
+            r#"{agent="S1",app="e:1",container="c1",executor="e:1",framework="F 1",host="h1",service_name="e:1",stream="stdout"}"#
+        );
+    }
+
+    #[test]
+    fn nested_containers_are_joined_by_dots() {
+        let nested = place(&format!("{RUN}/containers/n1/containers/n2")).expect("nested");
+        let source = nested.source("h1", OsStr::new("stderr"));
+        assert_eq!(source.id, StreamId::of_file(b"S1", b"F 1", b"e:1", b"c1.n1.n2", b"stderr"));
+        assert_eq!(label(&source, "container"), "c1.n1.n2");
+        assert!(place(&format!("{RUN}/containers/check-1")).is_none());
+        let deep = format!("{RUN}{}", "/containers/n".repeat(31));
+        assert!(place(&deep).is_some());
+        assert!(place(&format!("{deep}/containers/n")).is_none());
+    }
+
+    #[test]
+    fn thermos_processes_have_their_own_files() {
+        let run = place(&format!("{RUN}/sandbox/.logs/hello/0")).expect("a run of a process");
+        let source = run.source("h1", OsStr::new("stdout"));
+        assert_eq!(label(&source, "file"), "sandbox/.logs/hello/0/stdout");
+        assert_eq!(label(&source, "stream"), "stdout");
+        assert!(place(&format!("{RUN}/sandbox")).expect("on the way").log("stdout".as_ref()).is_none());
+    }
+
+    #[test]
+    fn standalone_containers_are_named_by_their_id() {
+        let source = place("containers/c9").expect("standalone").source("h1", OsStr::new("stdout"));
+        assert_eq!(label(&source, "app"), "c9");
+        assert_eq!(label(&source, "executor"), "");
+    }
+
+    #[test]
+    fn recognised_tasks_are_labelled() {
+        let id = "shop_checkout.instance-5d1c1c0e-a3b4-11ee-8c90-0242ac110004._app.1";
+        let path = format!("slaves/S1/frameworks/F/executors/{id}/runs/c1");
+        let source = place(&path).expect("run").source("h", OsStr::new("stdout"));
+        assert_eq!(label(&source, "app"), "/shop/checkout");
+        assert_eq!(label(&source, "service_name"), "/shop/checkout");
+        assert_eq!(label(&source, "task"), id);
+    }
+
+    #[test]
+    fn other_directories_hold_no_logs() {
+        for path in ["meta", "provisioner", "slaves/S1/docker", "volumes", "slaves/S1/x"] {
+            assert!(place(path).is_none(), "{path}");
+        }
+        let latest = "slaves/S1/frameworks/F/executors/E/runs/latest";
+        assert!(place(latest).is_none());
+        assert!(place(&format!("{RUN}/data")).is_none());
+    }
+}

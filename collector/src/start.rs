@@ -1,0 +1,214 @@
+//! Starting a collector on a thread of its own, and stopping it.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use prometheus::Registry;
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::process::{Resource, getrlimit, setrlimit};
+use sawlog_transport::Producer;
+
+use crate::clock::Now;
+use crate::collector_id::IdentityError;
+use crate::config::{Config, ConfigError};
+use crate::metrics::Metrics;
+use crate::run::Loop;
+use crate::status::Status;
+
+/// How often the end is looked for while stopping.
+const STOP_POLL: Duration = Duration::from_millis(2);
+
+/// Why a collector did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(
+        "cannot read mesos_work_dir '{}': name the directory given to the Mesos agent as --work_dir, and let the collector read it",
+        path.display()
+    )]
+    WorkDir {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("cannot use '{}' in data_dir", path.display())]
+    DataDir {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error(
+        "data_dir '{}' is in use by another collector: stop it, or give this one a directory of its own",
+        path.display()
+    )]
+    Locked { path: PathBuf },
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    #[error("cannot register the collector's metrics, does the process have two collectors?")]
+    Metrics(#[from] prometheus::Error),
+    #[error("cannot start the collector's thread")]
+    Thread(#[source] io::Error),
+}
+
+/// Starts collectors.
+pub struct Collector;
+
+/// A running collector. Dropping it stops it at once, without waiting for acknowledgements; what is
+/// not acknowledged is read again by the next start.
+pub struct CollectorHandle {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// How a collector ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stopped {
+    /// Text that was read and not acknowledged by the deadline. It is read again by the next start.
+    pub unacknowledged_bytes: usize,
+}
+
+/// A collector ended before it was told to.
+#[derive(Debug, thiserror::Error)]
+#[error("the collector's thread has panicked: its last messages in the log say why")]
+pub struct Panicked;
+
+struct Shared {
+    /// Wakes the thread.
+    wake: OwnedFd,
+    /// Until when to wait for acknowledgements; `None` while running.
+    stop: Mutex<Option<Instant>>,
+    status: Mutex<Status>,
+}
+
+impl Collector {
+    /// Starts a collector that sends to `producer` and counts in `registry`.
+    ///
+    /// # Errors
+    /// The configuration cannot be used; see [`StartError`].
+    pub fn start(
+        config: Config,
+        producer: Arc<dyn Producer>,
+        registry: &Registry,
+    ) -> Result<CollectorHandle, StartError> {
+        config.validate()?;
+        raise_open_files_limit();
+        let started = Instant::now();
+        let metrics = Metrics::register(registry)?;
+        let collector = Loop::open(config, producer, metrics, Now::read(started))?;
+        let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
+            .map_err(|error| StartError::Thread(error.into()))?;
+        let shared = Arc::new(Shared {
+            wake,
+            stop: Mutex::new(None),
+            status: Mutex::new(Status::default()),
+        });
+        let thread = std::thread::Builder::new()
+            .name("collector".into())
+            .spawn({
+                let shared = shared.clone();
+                move || run(collector, started, &shared)
+            })
+            .map_err(StartError::Thread)?;
+        Ok(CollectorHandle { shared, thread: Some(thread) })
+    }
+}
+
+impl CollectorHandle {
+    /// The state after the last turn of the loop.
+    pub fn status(&self) -> Status {
+        *self.shared.status.lock()
+    }
+
+    /// Whether the thread still runs; it ends only when told, or by a panic.
+    pub fn is_running(&self) -> bool {
+        self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
+    }
+
+    /// Reads nothing more, sends what was read, waits until `deadline` for its acknowledgement, and
+    /// writes the checkpoints.
+    ///
+    /// # Errors
+    /// The collector had panicked.
+    pub fn stop(mut self, deadline: Instant) -> Result<Stopped, Panicked> {
+        self.end(deadline)?;
+        Ok(Stopped { unacknowledged_bytes: self.status().in_flight_bytes })
+    }
+
+    fn end(&mut self, deadline: Instant) -> Result<(), Panicked> {
+        let Some(thread) = self.thread.take() else { return Ok(()) };
+        *self.shared.stop.lock() = Some(deadline);
+        if let Err(error) = rustix::io::write(&self.shared.wake, &1u64.to_ne_bytes()) {
+            tracing::debug!("the collector will see by itself that it is to stop: {error}");
+        }
+        thread.join().map_err(|_| Panicked)
+    }
+}
+
+impl Drop for CollectorHandle {
+    fn drop(&mut self) {
+        if let Err(error) = self.end(Instant::now()) {
+            tracing::error!("{error}");
+        }
+    }
+}
+
+fn run(mut collector: Loop, started: Instant, shared: &Shared) {
+    loop {
+        if let Some(deadline) = *shared.stop.lock() {
+            return finish(collector, started, deadline, shared);
+        }
+        let sleep = collector.step(Now::read(started));
+        *shared.status.lock() = collector.status();
+        if !sleep.is_zero() {
+            wait(&collector, shared, sleep);
+        }
+    }
+}
+
+/// Sleeps until something changes, somebody wakes us, or the time is over.
+fn wait(collector: &Loop, shared: &Shared, sleep: Duration) {
+    let mut sources = vec![PollFd::new(&shared.wake, PollFlags::IN)];
+    let events = collector.events();
+    if let Some(events) = &events {
+        sources.push(PollFd::from_borrowed_fd(events.as_fd(), PollFlags::IN));
+    }
+    let timeout =
+        Timespec { tv_sec: sleep.as_secs() as i64, tv_nsec: i64::from(sleep.subsec_nanos()) };
+    match poll(&mut sources, Some(&timeout)) {
+        Ok(_) | Err(rustix::io::Errno::INTR) => {}
+        Err(error) => {
+            tracing::warn!("cannot wait for events, sleeping instead: {error}");
+            std::thread::sleep(sleep);
+        }
+    }
+}
+
+fn finish(mut collector: Loop, started: Instant, deadline: Instant, shared: &Shared) {
+    loop {
+        collector.step_to_end(Now::read(started));
+        if collector.is_all_acknowledged() || Instant::now() >= deadline {
+            break;
+        }
+        std::thread::sleep(STOP_POLL);
+    }
+    collector.close(Now::read(started));
+    *shared.status.lock() = collector.status();
+}
+
+/// Every log in use holds a descriptor: as many as the system allows this process.
+fn raise_open_files_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current == limit.maximum {
+        return;
+    }
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!("cannot raise the limit of open files: {error}");
+    }
+}

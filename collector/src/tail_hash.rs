@@ -1,0 +1,46 @@
+//! A hash of the bytes just before an offset: tells whether a file still is what was read.
+
+use xxhash_rust::xxh3::xxh3_64;
+
+/// How many bytes before an offset are remembered. Log lines often end alike, so that a few bytes
+/// would not do.
+pub(crate) const TAIL_BYTES: usize = 1024;
+
+/// The hash of up to [`TAIL_BYTES`] bytes that end at an offset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TailHash {
+    /// How many bytes were hashed: all there were before the offset, at most [`TAIL_BYTES`].
+    pub bytes: u16,
+    pub hash: u64,
+}
+
+impl TailHash {
+    /// The hash at the end of what was read; `before` reaches at least [`TAIL_BYTES`] back, or to the
+    /// start of the file.
+    pub(crate) fn of(before: &[u8]) -> Self {
+        let tail = &before[before.len().saturating_sub(TAIL_BYTES)..];
+        Self { bytes: tail.len() as u16, hash: xxh3_64(tail) }
+    }
+
+    /// The hash at offset 0.
+    pub(crate) fn start() -> Self {
+        Self::of(&[])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_last_bytes_count() {
+        let mut bytes = vec![b'a'; 3000];
+        let before = TailHash::of(&bytes);
+        bytes[3000 - TAIL_BYTES - 1] = b'b';
+        assert_eq!(TailHash::of(&bytes), before);
+        bytes[3000 - TAIL_BYTES] = b'b';
+        assert_ne!(TailHash::of(&bytes), before);
+        assert_eq!(usize::from(before.bytes), TAIL_BYTES);
+        assert_eq!(TailHash::start().bytes, 0);
+    }
+}

@@ -1,0 +1,187 @@
+//! A directory with sandboxes, a collector on it, and a clock.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus::Registry;
+use sawlog_transport::{GenerationId, StreamId};
+use tempfile::TempDir;
+
+use super::store::{Recorder, Store};
+use crate::clock::Now;
+use crate::config::Config;
+use crate::identity::{facts, identify};
+use crate::metrics::Metrics;
+use crate::run::Loop;
+
+/// Steps without any progress after which nothing more will happen at this moment.
+const IDLE_STEPS: usize = 4;
+/// What passes between two steps: more than the linger of a batch.
+const TICK: Duration = Duration::from_millis(60);
+
+pub(super) const RUN: &str = "slaves/S1/frameworks/F/executors/E/runs/c1";
+
+pub(super) struct Fixture {
+    pub recorder: Arc<Recorder>,
+    pub config: Config,
+    pub metrics: Metrics,
+    collector: Option<Loop>,
+    now: Now,
+    _temp: TempDir,
+}
+
+impl Fixture {
+    /// A collector on an empty work directory.
+    pub(super) fn new() -> Self {
+        Self::with(|config, root| config.mesos_work_dir = Some(root.join("work")))
+    }
+
+    /// A collector on the globs, which are relative to the directory `work`.
+    pub(super) fn on_paths(globs: &[&str]) -> Self {
+        Self::with(|config, root| {
+            let absolute = |glob: &&str| format!("{}/work/{glob}", root.display());
+            config.paths = globs.iter().map(absolute).collect();
+        })
+    }
+
+    fn with(set: impl FnOnce(&mut Config, &Path)) -> Self {
+        let temp = tempfile::tempdir().expect("temp dir");
+        fs::create_dir(temp.path().join("work")).expect("mkdir");
+        let mut config = Config::new(temp.path().join("data"), "h1");
+        set(&mut config, temp.path());
+        let mut this = Self {
+            recorder: Arc::new(Recorder::default()),
+            config,
+            metrics: Metrics::register(&Registry::new()).expect("metrics"),
+            collector: None,
+            now: Now { monotonic: Duration::ZERO, wall: 1_800_000_000_000_000_000 },
+            _temp: temp,
+        };
+        this.start();
+        this
+    }
+
+    /// A collector that died and starts again.
+    pub(super) fn restart(&mut self) {
+        self.kill();
+        self.start();
+    }
+
+    pub(super) fn kill(&mut self) {
+        self.collector = None;
+    }
+
+    pub(super) fn start(&mut self) {
+        let (config, metrics) = (self.config.clone(), self.metrics.clone());
+        let collector = Loop::open(config, self.recorder.clone(), metrics, self.now);
+        self.collector = Some(collector.expect("the collector starts"));
+    }
+
+    /// Loses all checkpoints of a collector that is not running.
+    pub(super) fn forget_checkpoints(&self) {
+        fs::remove_file(self.config.data_dir.join("checkpoints")).expect("remove");
+    }
+
+    pub(super) fn collector(&mut self) -> &mut Loop {
+        self.collector.as_mut().expect("the collector runs")
+    }
+
+    pub(super) fn step(&mut self) {
+        let now = self.now;
+        self.collector().step(now);
+        self.pass(TICK);
+    }
+
+    pub(super) fn pass(&mut self, time: Duration) {
+        self.now.monotonic += time;
+        self.now.wall += time.as_nanos() as i64;
+    }
+
+    /// Steps until nothing happens any more; little time passes.
+    pub(super) fn pump(&mut self) {
+        let mut idle = 0;
+        let mut before = None;
+        while idle < IDLE_STEPS {
+            self.step();
+            let batches = self.recorder.store.lock().batches;
+            let after = Some((self.collector().status(), batches));
+            idle = if after == before { idle + 1 } else { 0 };
+            before = after;
+        }
+    }
+
+    /// Lets so much time pass, and what it brings happen.
+    pub(super) fn wait(&mut self, time: Duration) {
+        self.pump();
+        self.pass(time);
+        self.pump();
+    }
+
+    pub(super) fn path(&self, below: &str) -> PathBuf {
+        self.config.data_dir.with_file_name("work").join(below)
+    }
+
+    /// Adds bytes to a file, made with its directories if need be, and closes it.
+    pub(super) fn append(&self, below: &str, bytes: impl AsRef<[u8]>) {
+        self.writer(below).write_all(bytes.as_ref()).expect("write");
+    }
+
+    /// A file open for appending.
+    pub(super) fn writer(&self, below: &str) -> File {
+        let path = self.path(below);
+        fs::create_dir_all(path.parent().expect("a parent")).expect("mkdir");
+        OpenOptions::new().create(true).append(true).open(path).expect("open")
+    }
+
+    pub(super) fn rename(&self, from: &str, to: &str) {
+        fs::rename(self.path(from), self.path(to)).expect("rename");
+    }
+
+    pub(super) fn remove(&self, below: &str) {
+        fs::remove_file(self.path(below)).expect("remove");
+    }
+
+    /// Looks into what was stored.
+    pub(super) fn store<T>(&self, look: impl FnOnce(&Store) -> T) -> T {
+        look(&self.recorder.store.lock())
+    }
+
+    /// The lines of `stdout` in [`RUN`].
+    pub(super) fn stdout(&self) -> Vec<String> {
+        self.texts(stream(b"c1", b"stdout"))
+    }
+
+    pub(super) fn texts(&self, stream: StreamId) -> Vec<String> {
+        let texts = self.store(|store| store.texts(stream));
+        texts.iter().map(|text| String::from_utf8_lossy(text).into_owned()).collect()
+    }
+
+    /// Asserts that every byte of a file is accounted for.
+    pub(super) fn assert_complete(&self, below: &str) {
+        let (generation, content) = generation(&self.path(below));
+        let complete = self.store(|store| store.is_complete(generation, content.len() as u64));
+        assert!(complete, "'{below}' is not complete");
+    }
+
+    pub(super) fn duplicates(&self) -> u64 {
+        self.store(|store| store.duplicates)
+    }
+}
+
+/// A stream in the executor of [`RUN`].
+pub(super) fn stream(container: &[u8], file: &[u8]) -> StreamId {
+    StreamId::of_file(b"S1", b"F", b"E", container, file)
+}
+
+/// What a file that was never truncated is called, and what is in it.
+pub(super) fn generation(path: &Path) -> (GenerationId, Vec<u8>) {
+    let file = File::open(path).expect("open");
+    let found = facts(&file).expect("stat");
+    let mut content = vec![0; found.size as usize];
+    file.read_exact_at(&mut content, 0).expect("read");
+    (GenerationId::of_file(&identify(&file, &found), 0), content)
+}

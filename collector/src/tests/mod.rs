@@ -1,0 +1,7 @@
+//! The whole collector against real files, step by step on a clock of the test's own.
+
+mod fixture;
+mod model;
+mod scenarios;
+mod store;
+mod threaded;

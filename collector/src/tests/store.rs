@@ -1,0 +1,206 @@
+//! A producer that keeps what it is sent, and a store that accounts for every byte of it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use sawlog_transport::run::{Addresses, Piece, PieceKind};
+use sawlog_transport::{
+    Ack, AckSender, Batch, GenerationId, Labels, LineColumns, LineFlags, Position, Producer,
+    SendError, StreamId,
+};
+
+/// What the transport does with the next messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Mode {
+    #[default]
+    Acknowledge,
+    /// Stores and keeps the acknowledgements back.
+    Hold,
+    /// Takes nothing.
+    Full,
+    /// Takes, stores nothing, and says so.
+    Fail,
+}
+
+#[derive(Default)]
+pub(super) struct Recorder {
+    pub mode: Mutex<Mode>,
+    pub store: Mutex<Store>,
+    held: Mutex<Vec<(u64, AckSender)>>,
+}
+
+impl Recorder {
+    pub(super) fn set(&self, mode: Mode) {
+        *self.mode.lock() = mode;
+        if mode != Mode::Hold {
+            for (tag, acks) in self.held.lock().drain(..) {
+                acknowledge(tag, &acks);
+            }
+        }
+    }
+}
+
+fn acknowledge(tag: u64, acks: &AckSender) {
+    let position = Position { partition: 0, offset: tag };
+    // The collector may be gone.
+    drop(acks.send(Ack { tag, result: Ok(position) }));
+}
+
+impl Producer for Recorder {
+    fn partitions(&self) -> u32 {
+        3
+    }
+
+    fn send(&self, _: u32, message: Bytes, tag: u64, acks: &AckSender) -> Result<(), SendError> {
+        match *self.mode.lock() {
+            Mode::Full => return Err(SendError::Full),
+            Mode::Fail => {
+                let result =
+                    Err(SendError::Failed { place: "test".into(), reason: "told to".into() });
+                acks.send(Ack { tag, result }).expect("the collector listens");
+                return Ok(());
+            }
+            Mode::Acknowledge => acknowledge(tag, acks),
+            Mode::Hold => self.held.lock().push((tag, acks.clone())),
+        }
+        self.store.lock().take(message);
+        Ok(())
+    }
+}
+
+/// A line as it was stored: without the bytes that were held before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct StoredLine {
+    pub text: Vec<u8>,
+    pub flags: u8,
+    pub time: i64,
+    pub pieces: Vec<Piece>,
+}
+
+#[derive(Default)]
+pub(super) struct StoredStream {
+    pub labels: Arc<Labels>,
+    pub lines: Vec<StoredLine>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Byte {
+    Text(u8),
+    Cut,
+}
+
+/// Removes what it already holds, as the aggregator does, and refuses what contradicts it.
+#[derive(Default)]
+pub(super) struct Store {
+    pub streams: HashMap<StreamId, StoredStream>,
+    held: HashMap<GenerationId, BTreeMap<u64, Byte>>,
+    /// Bytes that came again.
+    pub duplicates: u64,
+    pub batches: u64,
+}
+
+impl Store {
+    fn take(&mut self, message: Bytes) {
+        self.batches += 1;
+        let batch = Batch::decode(message).expect("a valid batch");
+        let frames: Vec<(LineColumns, Bytes)> = batch
+            .frames
+            .iter()
+            .map(|frame| (frame.lines().expect("columns"), frame.text().expect("text")))
+            .collect();
+        for run in &batch.runs {
+            let entry = &batch.streams[run.stream as usize];
+            let stream = self.streams.entry(entry.id).or_default();
+            stream.labels = entry.labels.clone();
+            for piece in run.pieces.iter().filter(|piece| piece.kind == PieceKind::Cut) {
+                self.take_cut(*piece);
+            }
+            let Some((columns, text)) = frames.get(run.frame as usize) else { continue };
+            let before: usize =
+                columns.text_lens[..run.first_line as usize].iter().map(|len| *len as usize + 1).sum();
+            let mut text = &text[before..];
+            let mut addresses = Addresses::new(&run.pieces);
+            for line in run.lines() {
+                let (own, rest) = text.split_at(columns.text_lens[line] as usize);
+                text = &rest[1..];
+                let mut pieces = Vec::new();
+                addresses.next_pieces(u64::from(columns.source_lens[line]), &mut pieces);
+                let flags = columns.flags[line].0;
+                let source_bytes = columns.source_lens[line] as usize;
+                self.take_line(entry.id, own, source_bytes, flags, columns.times[line], pieces);
+            }
+        }
+    }
+
+    fn take_cut(&mut self, piece: Piece) {
+        let held = self.held.entry(piece.generation).or_default();
+        for at in piece.from..piece.to {
+            match held.insert(at, Byte::Cut) {
+                None => {}
+                Some(Byte::Cut) => self.duplicates += 1,
+                Some(other) => panic!("byte {at} was {other:?} and is cut now"),
+            }
+        }
+    }
+
+    fn take_line(
+        &mut self,
+        stream: StreamId,
+        text: &[u8],
+        source_bytes: usize,
+        flags: u8,
+        time: i64,
+        pieces: Vec<Piece>,
+    ) {
+        let mut source = text.to_vec();
+        let unterminated = flags & (LineFlags::PARTIAL | LineFlags::CUT) != 0;
+        if !unterminated {
+            source.push(b'\n');
+        }
+        assert_eq!(source.len(), source_bytes, "the source is the text and its terminator");
+        let mut new = Vec::new();
+        let mut bytes = source.iter();
+        for piece in &pieces {
+            let held = self.held.entry(piece.generation).or_default();
+            for at in piece.from..piece.to {
+                let byte = *bytes.next().expect("as many bytes as the pieces have");
+                match held.insert(at, Byte::Text(byte)) {
+                    None => new.push(byte),
+                    Some(Byte::Text(before)) => {
+                        assert_eq!(before, byte, "byte {at} changed");
+                        assert!(new.is_empty(), "only the beginning of a line may be held");
+                        self.duplicates += 1;
+                    }
+                    Some(Byte::Cut) => panic!("byte {at} was cut and is text now"),
+                }
+            }
+        }
+        assert_eq!(bytes.next(), None);
+        if !new.is_empty() {
+            if !unterminated {
+                new.pop();
+            }
+            let lines = &mut self.streams.entry(stream).or_default().lines;
+            lines.push(StoredLine { text: new, flags, time, pieces });
+        }
+    }
+
+    /// The texts of a stream, in the order in which they came.
+    pub(super) fn texts(&self, stream: StreamId) -> Vec<Vec<u8>> {
+        let lines = self.streams.get(&stream).map(|stream| &stream.lines[..]).unwrap_or_default();
+        lines.iter().map(|line| line.text.clone()).collect()
+    }
+
+    /// Whether exactly the bytes `0..len` of a generation are accounted for.
+    pub(super) fn is_complete(&self, generation: GenerationId, len: u64) -> bool {
+        let Some(held) = self.held.get(&generation) else { return len == 0 };
+        held.len() as u64 == len && held.keys().copied().eq(0..len)
+    }
+
+    /// Bytes accounted for as cut.
+    pub(super) fn cut_bytes(&self) -> usize {
+        self.held.values().flat_map(BTreeMap::values).filter(|byte| **byte == Byte::Cut).count()
+    }
+}

@@ -1,0 +1,3 @@
+//! Subcommands that ask a running server.
+
+pub mod search;

@@ -1,0 +1,82 @@
+//! The export: every matching line's stored bytes, stream after stream, each in the order of its
+//! file, without a limit and without holding more than a block.
+
+use std::collections::HashMap;
+
+use sawlog_aggregator::{Source, Store};
+use sawlog_transport::{GenerationId, StreamId};
+
+use super::budget::{Budget, QueryError};
+use super::plan::Plan;
+use super::scan::{Found, scan};
+
+/// Where one run stands: its source, and what it begins with.
+struct RunPlace {
+    stream: StreamId,
+    partition: u32,
+    arrival: u64,
+    /// The generation and offset it begins at.
+    begins: (GenerationId, u64),
+    source: usize,
+}
+
+/// Visits the matching lines with their bytes, in the order of the files.
+///
+/// # Errors
+/// The budget is used up, the store cannot be read, or the visitor ends it.
+pub fn run(
+    store: &Store,
+    plan: &Plan,
+    budget: &Budget,
+    visit: &mut dyn FnMut(&Found<'_>) -> Result<(), QueryError>,
+) -> Result<(), QueryError> {
+    let sources = plan.sources(store)?;
+    for place in in_file_order(plan, &sources, budget)? {
+        let wanted = (place.stream, place.arrival);
+        scan(plan, &sources[place.source], true, budget, &mut |found| {
+            if (found.entry.stream, found.order.arrival) == wanted { visit(found) } else { Ok(()) }
+        })?;
+    }
+    Ok(())
+}
+
+/// The runs of all selected streams. A stream's runs are in order of arrival, which is the order of
+/// reading; within a generation the offset decides, so that what came late stands where it belongs.
+fn in_file_order(
+    plan: &Plan,
+    sources: &[Source],
+    budget: &Budget,
+) -> Result<Vec<RunPlace>, QueryError> {
+    let mut places = Vec::new();
+    for (n, source) in sources.iter().enumerate() {
+        budget.check()?;
+        match source.open() {
+            Ok(opened) => {
+                let selected = opened.runs.iter().filter(|run| plan.stream(run.number).is_some());
+                places.extend(selected.map(|run| RunPlace {
+                    stream: run.stream,
+                    partition: run.partition,
+                    arrival: run.arrival,
+                    begins: run
+                        .run
+                        .pieces
+                        .first()
+                        .map_or((GenerationId(0), 0), |piece| (piece.generation, piece.from)),
+                    source: n,
+                }));
+            }
+            Err(err) => budget.damaged(&err),
+        }
+    }
+    // Streams are named by their first arrival's order of id; generations by their first arrival.
+    places.sort_by_key(|place| (place.stream, place.partition, place.arrival, place.begins.1));
+    let mut first_seen: HashMap<(StreamId, GenerationId), usize> = HashMap::new();
+    for (n, place) in places.iter().enumerate() {
+        first_seen.entry((place.stream, place.begins.0)).or_insert(n);
+    }
+    places.sort_by_key(|place| {
+        (place.stream, first_seen[&(place.stream, place.begins.0)], place.begins.1, place.arrival)
+    });
+    places.dedup_by_key(|place| (place.stream, place.arrival, place.source));
+    Ok(places)
+}

@@ -1,0 +1,14 @@
+//! Runs a query tree on a store: plan (streams, index), scan (the bytes decide), merge (time,
+//! stream, order of arrival), or count.
+
+pub mod budget;
+pub mod entry;
+pub mod export;
+pub mod log;
+pub mod metric;
+pub mod pipeline;
+pub mod plan;
+pub mod scan;
+
+pub use budget::{Budget, Limits, QueryError, Stats};
+pub use entry::Entry;

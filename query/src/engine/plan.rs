@@ -1,0 +1,114 @@
+//! Decides where a log query has to look: which streams, which blocks.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use sawlog_aggregator::{Selection, Source, Store, StreamNumber};
+use sawlog_transport::Labels;
+
+use super::budget::QueryError;
+use super::entry::{DETECTED_LEVEL, EntryView, LEVEL, value_of};
+use super::pipeline::{LabelMatch, Pipeline};
+use crate::lang::LogExpr;
+
+/// When more of the store's streams than this are selected, the index is not asked for them: the
+/// scan leaves the others out.
+const STREAM_TERMS_MAX: usize = 2_000;
+
+/// A log query, ready to be run on a store.
+pub struct Plan {
+    pub pipeline: Pipeline,
+    /// The streams that the selector leaves, and what of it each entry still has to pass.
+    streams: HashMap<StreamNumber, StreamPlan>,
+    formula_streams: Option<Vec<StreamNumber>>,
+    /// Times of entries: `from..to`.
+    pub from: i64,
+    pub to: i64,
+}
+
+/// How the entries of one selected stream are tested.
+#[derive(Clone)]
+pub struct StreamPlan {
+    pub labels: Arc<Labels>,
+    /// Matchers on the level, where the stream has no such label.
+    level: Arc<[LabelMatch]>,
+}
+
+impl StreamPlan {
+    pub fn accepts_level(&self, entry: &EntryView<'_>) -> bool {
+        self.level.iter().all(|matcher| {
+            matcher.accepts(&value_of(&self.labels, entry, &matcher.name))
+        })
+    }
+}
+
+impl Plan {
+    /// Plans a query over entries in `from..to`, nanoseconds since the epoch.
+    ///
+    /// # Errors
+    /// An expression that does not compile (the parser has checked them).
+    pub fn new(store: &Store, log: &LogExpr, from: i64, to: i64) -> Result<Self, QueryError> {
+        let invalid = |err| QueryError::Invalid(format!("a regular expression is refused: {err}"));
+        let pipeline = Pipeline::new(&log.stages).map_err(invalid)?;
+        let matchers = log.matchers.iter().map(LabelMatch::new).collect::<Result<Vec<_>, _>>();
+        let matchers = matchers.map_err(invalid)?;
+        let mut streams = HashMap::new();
+        let table = store.streams();
+        for (number, info) in table.iter() {
+            if info.min_time >= to || info.max_time < from {
+                continue;
+            }
+            if let Some(level) = matches(&matchers, &info.labels) {
+                streams.insert(number, StreamPlan { labels: info.labels.clone(), level });
+            }
+        }
+        let all = table.len();
+        drop(table);
+        let few = streams.len() <= STREAM_TERMS_MAX && streams.len() < all;
+        let formula_streams = few.then(|| {
+            let mut numbers: Vec<_> = streams.keys().copied().collect();
+            numbers.sort_unstable();
+            numbers
+        });
+        Ok(Self { pipeline, streams, formula_streams, from, to })
+    }
+
+    /// What is to be known of a stream; `None` if it was not selected.
+    pub fn stream(&self, number: StreamNumber) -> Option<&StreamPlan> {
+        self.streams.get(&number)
+    }
+
+    /// The sources that may hold matching entries.
+    ///
+    /// # Errors
+    /// An index cannot be searched.
+    pub fn sources(&self, store: &Store) -> Result<Vec<Source>, QueryError> {
+        if self.streams.is_empty() || self.from >= self.to {
+            return Ok(Vec::new());
+        }
+        let selection = Selection {
+            streams: self.formula_streams.as_deref(),
+            from: self.from,
+            to: self.to,
+            formula: &self.pipeline.formula,
+        };
+        Ok(store.select(&selection)?)
+    }
+}
+
+/// Whether a stream's labels pass; the matchers that each entry still has to pass.
+fn matches(matchers: &[LabelMatch], labels: &Labels) -> Option<Arc<[LabelMatch]>> {
+    let mut of_entries = Vec::new();
+    for matcher in matchers {
+        match labels.get(&matcher.name) {
+            Some(value) if matcher.accepts(value) => {}
+            Some(_) => return None,
+            None if matcher.name == LEVEL || matcher.name == DETECTED_LEVEL => {
+                of_entries.push(matcher.clone());
+            }
+            None if matcher.accepts(b"") => {}
+            None => return None,
+        }
+    }
+    Some(of_entries.into())
+}

@@ -1,0 +1,169 @@
+//! Loki's query endpoints.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
+
+use super::error::HttpError;
+use super::params::Params;
+use super::{Api, answer};
+use crate::engine::log::{self, Direction, LogQuery};
+use crate::engine::metric::{self, Steps};
+use crate::engine::{Budget, QueryError};
+use crate::lang::{Expr, LogExpr, MetricExpr, ParseOptions, parse};
+
+/// `GET|POST /loki/api/v1/query_range`
+pub(super) async fn query_range(
+    State(api): State<Arc<Api>>,
+    headers: HeaderMap,
+    params: Params,
+) -> Response {
+    let answer = range(api.clone(), &headers, &params).await;
+    api.counted("query_range", answer)
+}
+
+async fn range(
+    api: Arc<Api>,
+    headers: &HeaderMap,
+    params: &Params,
+) -> Result<Response, HttpError> {
+    let expr = parse(params.required("query")?, ParseOptions::default())?;
+    let (start, end) = params.range(now())?;
+    let step = params.step(start, end)?;
+    match expr {
+        Expr::Log(log) => {
+            let query = OwnedLogQuery {
+                log,
+                from: start,
+                to: end,
+                limit: params.limit()?,
+                direction: params.direction()?,
+            };
+            api.log_query(query, encoding_flags(headers)).await
+        }
+        Expr::Metric(expr) => {
+            let steps = Steps { start, end, step };
+            api.metric_query(expr, steps, move |value, budget| {
+                answer::matrix(value, &steps, budget)
+            })
+            .await
+        }
+    }
+}
+
+/// `GET|POST /loki/api/v1/query`
+pub(super) async fn query(
+    State(api): State<Arc<Api>>,
+    headers: HeaderMap,
+    params: Params,
+) -> Response {
+    let answer = instant(api.clone(), &headers, &params).await;
+    api.counted("query", answer)
+}
+
+async fn instant(
+    api: Arc<Api>,
+    headers: &HeaderMap,
+    params: &Params,
+) -> Result<Response, HttpError> {
+    let expr = parse(params.required("query")?, ParseOptions::default())?;
+    let time = params.time("time")?.unwrap_or_else(now);
+    match expr {
+        Expr::Log(log) => {
+            let query = OwnedLogQuery {
+                log,
+                from: time.saturating_sub(3_600_000_000_000),
+                to: time,
+                limit: params.limit()?,
+                direction: params.direction()?,
+            };
+            api.log_query(query, encoding_flags(headers)).await
+        }
+        Expr::Metric(expr) => {
+            api.metric_query(expr, Steps::instant(time), move |value, budget| {
+                answer::instant(value, time, budget)
+            })
+            .await
+        }
+    }
+}
+
+/// `GET|POST /loki/api/v1/labels`
+pub(super) async fn labels(State(api): State<Arc<Api>>, params: Params) -> Response {
+    let found = params
+        .range(now())
+        .map(|(start, end)| answer::list(api.store.streams().label_names(start, end)));
+    api.counted("labels", found)
+}
+
+/// `GET|POST /loki/api/v1/label/{name}/values`
+pub(super) async fn label_values(
+    State(api): State<Arc<Api>>,
+    Path(name): Path<String>,
+    params: Params,
+) -> Response {
+    let found = params
+        .range(now())
+        .map(|(start, end)| answer::list(api.store.streams().label_values(&name, start, end)));
+    api.counted("label_values", found)
+}
+
+struct OwnedLogQuery {
+    log: LogExpr,
+    from: i64,
+    to: i64,
+    limit: usize,
+    direction: Direction,
+}
+
+impl Api {
+    async fn log_query(
+        self: &Arc<Self>,
+        query: OwnedLogQuery,
+        flags: Option<String>,
+    ) -> Result<Response, HttpError> {
+        let api = self.clone();
+        let run = move |budget: &Budget| -> Result<Response, QueryError> {
+            let OwnedLogQuery { ref log, from, to, limit, direction } = query;
+            let entries =
+                log::run(&api.store, &LogQuery { log, from, to, limit, direction }, budget)?;
+            api.metrics.scanned_bytes.inc_by(budget.stats().bytes_scanned);
+            Ok(answer::streams(&entries, flags.as_deref(), budget))
+        };
+        Ok(self.running.run(self.limits.clone(), run).await??)
+    }
+
+    async fn metric_query(
+        self: &Arc<Self>,
+        expr: MetricExpr,
+        steps: Steps,
+        write: impl FnOnce(metric::Value, &Budget) -> Response + Send + 'static,
+    ) -> Result<Response, HttpError> {
+        let api = self.clone();
+        let run = move |budget: &Budget| -> Result<Response, QueryError> {
+            let value = metric::evaluate(&api.store, &expr, &steps, budget)?;
+            api.metrics.scanned_bytes.inc_by(budget.stats().bytes_scanned);
+            Ok(write(value, budget))
+        };
+        Ok(self.running.run(self.limits.clone(), run).await??)
+    }
+
+    /// Counts an answer under its route and code.
+    pub(super) fn counted(&self, route: &str, answer: Result<Response, HttpError>) -> Response {
+        let response = answer.unwrap_or_else(IntoResponse::into_response);
+        let code = response.status().as_u16().to_string();
+        self.metrics.requests.with_label_values(&[route, &code]).inc();
+        response
+    }
+}
+
+fn encoding_flags(headers: &HeaderMap) -> Option<String> {
+    Some(headers.get(answer::ENCODING_FLAGS)?.to_str().ok()?.to_owned())
+}
+
+/// Nanoseconds since the epoch.
+pub(super) fn now() -> i64 {
+    chrono::Utc::now().timestamp_nanos_opt().unwrap_or(i64::MAX)
+}

@@ -1,0 +1,45 @@
+//! The query side's own metrics.
+
+use prometheus::{HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+
+/// Counters, gauges and histograms of the HTTP API.
+pub(super) struct Metrics {
+    pub(super) running: IntGauge,
+    pub(super) requests: IntCounterVec,
+    pub(super) duration: HistogramVec,
+    pub(super) scanned_bytes: IntCounter,
+    pub(super) pushed_entries: IntCounter,
+    pub(super) push_retries: IntCounter,
+}
+
+impl Metrics {
+    pub(super) fn new(registry: &Registry) -> prometheus::Result<Self> {
+        let this = Self {
+            running: IntGauge::new("sawlog_query_running", "Queries running or waiting to run.")?,
+            requests: IntCounterVec::new(
+                Opts::new("sawlog_query_requests_total", "Requests answered."),
+                &["route", "code"],
+            )?,
+            duration: HistogramVec::new(
+                HistogramOpts::new("sawlog_query_duration_seconds", "Time to answer a query."),
+                &["route"],
+            )?,
+            scanned_bytes: IntCounter::new(
+                "sawlog_query_scanned_bytes_total",
+                "Text that queries inflated, in bytes.",
+            )?,
+            pushed_entries: IntCounter::new("sawlog_push_entries_total", "Entries pushed.")?,
+            push_retries: IntCounter::new(
+                "sawlog_push_retries_total",
+                "Pushed entries that were held already.",
+            )?,
+        };
+        registry.register(Box::new(this.running.clone()))?;
+        registry.register(Box::new(this.requests.clone()))?;
+        registry.register(Box::new(this.duration.clone()))?;
+        registry.register(Box::new(this.scanned_bytes.clone()))?;
+        registry.register(Box::new(this.pushed_entries.clone()))?;
+        registry.register(Box::new(this.push_retries.clone()))?;
+        Ok(this)
+    }
+}
