@@ -52,6 +52,7 @@ impl Store {
         self.metrics.hot_bytes.set(data.hot_bytes as i64);
         drop(data);
         self.set_position(partition, offset + 1);
+        fail::fail_point!("aggregator::ingested");
         Ok(())
     }
 

@@ -52,7 +52,13 @@ struct Filling {
 
 impl Batcher {
     pub(crate) fn new(incarnation: Incarnation) -> Self {
-        Self { incarnation, number: 0, filling: None, encoded: VecDeque::new(), encoded_text_bytes: 0 }
+        Self {
+            incarnation,
+            number: 0,
+            filling: None,
+            encoded: VecDeque::new(),
+            encoded_text_bytes: 0,
+        }
     }
 
     /// Text held, in bytes.
@@ -157,9 +163,7 @@ pub(crate) mod tests {
     use std::ffi::OsStr;
 
     use sawlog_transport::run::PieceKind;
-    use sawlog_transport::{
-        Batch, CollectorId, GenerationId, LineColumns, LineFlags, StreamId,
-    };
+    use sawlog_transport::{Batch, CollectorId, GenerationId, LineColumns, LineFlags, StreamId};
 
     use super::*;
     use crate::checkpoint::StreamClock;
@@ -169,8 +173,7 @@ pub(crate) mod tests {
         Incarnation { collector: CollectorId(7), number: 3 };
 
     pub(crate) fn progress(inode: u64, offset: u64) -> Progress {
-        let file =
-            FileIdentity { file_system: [0; 16], inode, inode_generation: 0, birth_time: 0 };
+        let file = FileIdentity { file_system: [0; 16], inode, inode_generation: 0, birth_time: 0 };
         Progress {
             file,
             truncations: 0,

@@ -27,7 +27,9 @@ mod tests {
 
     #[test]
     fn text_passes_in_any_encoding_without_zeros() {
-        for text in [&b""[..], b"plain\n", "\u{fc}n\u{ef}\u{63}ode\n".as_bytes(), b"\xff\xfelatin\n"] {
+        for text in
+            [&b""[..], b"plain\n", "\u{fc}n\u{ef}\u{63}ode\n".as_bytes(), b"\xff\xfelatin\n"]
+        {
             assert_eq!(not_text(text), None);
         }
         let late = [&[b'x'; LOOKED_AT][..], b"\0"].concat();

@@ -60,11 +60,7 @@ pub(crate) fn list(
             tracing::warn!(limit = DIRECTORY_NAMES_MAX, "a directory holds too many log files");
             break;
         }
-        entries.push(Entry {
-            name: name.to_owned(),
-            inode: entry.ino(),
-            kind: entry.file_type(),
-        });
+        entries.push(Entry { name: name.to_owned(), inode: entry.ino(), kind: entry.file_type() });
     }
     Ok(entries)
 }

@@ -24,7 +24,9 @@ pub(crate) type NodeId = u64;
 /// Bytes of events taken from the kernel at once.
 const EVENT_BUFFER_BYTES: usize = 64 * 1024;
 /// How often that is done before the loop goes on with other work.
-const EVENT_ROUNDS_MAX: usize = 64;
+const EVENT_ROUNDS_MAX: usize = 16;
+/// Among how many of the last changes a repetition is looked for.
+const REPETITIONS_AMONG: usize = 8;
 
 /// A log file's name, and the file behind it when it was listed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +65,17 @@ pub(crate) enum Change {
     Overflow,
 }
 
+/// Which directories a rescan lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rescan {
+    /// Those of which the kernel does not tell.
+    Unwatched,
+    /// Also those that changed without the kernel having told.
+    Changed,
+    /// Also those in which a finished file may have grown.
+    EventsLost,
+}
+
 /// A directory.
 struct Node {
     parent: Option<NodeId>,
@@ -75,9 +88,11 @@ struct Node {
     /// The streams fed from here, by log.
     logs: HashMap<OsString, StreamId>,
     memory: Memory,
-    /// The directory's modification time at the last listing, and whether a second listing at the
-    /// same time found nothing new: two changes can share one tick of the clock.
+    /// The directory's modification time at the last listing, and whether a rescan listed it again
+    /// at that time: two changes can share one tick of the clock.
     listed: Option<(i64, bool)>,
+    /// The next listing is a rescan's.
+    rescanned: bool,
     warned: bool,
     dirty: bool,
 }
@@ -134,7 +149,9 @@ impl Tree {
     /// A tree with these roots, all to be listed.
     pub(crate) fn new(roots: Vec<(PathBuf, Place)>, metrics: Metrics) -> Self {
         let inotify = Inotify::init().inspect_err(|error| {
-            tracing::warn!("inotify is not available, new files are found by listing only: {error}");
+            tracing::warn!(
+                "inotify is not available, new files are found by listing only: {error}"
+            );
         });
         let mut this = Self {
             nodes: HashMap::new(),
@@ -166,6 +183,7 @@ impl Tree {
             logs: HashMap::new(),
             memory: Memory::default(),
             listed: None,
+            rescanned: false,
             warned: false,
             dirty: false,
         };
@@ -241,13 +259,19 @@ impl Tree {
         }
     }
 
-    /// Marks the directories that are due: all that are not watched, and with `watched` also those
-    /// that changed without the kernel having told. With `everything`, all of them.
-    pub(crate) fn rescan(&mut self, watched: bool, everything: bool) {
+    /// Marks the directories that are due.
+    pub(crate) fn rescan(&mut self, which: Rescan) {
         let mut due = Vec::new();
         for (id, node) in &mut self.nodes {
-            let unwatched = node.watch.is_none();
-            if everything || unwatched || (watched && node.is_changed()) {
+            let is_due = match which {
+                Rescan::Unwatched => node.watch.is_none(),
+                Rescan::Changed => node.watch.is_none() || node.is_changed(),
+                Rescan::EventsLost => {
+                    node.watch.is_none() || !node.memory.settled.is_empty() || node.is_changed()
+                }
+            };
+            if is_due {
+                node.rescanned = true;
                 due.push(*id);
             }
         }
@@ -279,8 +303,9 @@ impl Tree {
         let Names { logs, children, present } = self.names(id, &directory, &place)?;
         let Some(node) = self.nodes.get_mut(&id) else { return Ok(None) };
         node.memory.keep_only(&present);
-        let stable = node.listed.is_some_and(|(modified, _)| modified == found.modified);
-        node.listed = Some((found.modified, stable));
+        let again = node.listed.is_some_and(|(modified, _)| modified == found.modified);
+        node.listed = Some((found.modified, again && node.rescanned));
+        node.rescanned = false;
         node.warned = false;
         self.set_children(id, &path, &place, children);
         Ok(Some(Listing { directory, path, place, logs }))
@@ -362,7 +387,9 @@ impl Tree {
     }
 
     fn unwatch(&mut self, id: NodeId) {
-        let Some(watch) = self.nodes.get_mut(&id).and_then(|node| node.watch.take()) else { return };
+        let Some(watch) = self.nodes.get_mut(&id).and_then(|node| node.watch.take()) else {
+            return;
+        };
         let Some(nodes) = self.watched.get_mut(&watch) else { return };
         nodes.retain(|other| *other != id);
         if nodes.is_empty() {
@@ -381,12 +408,7 @@ impl Tree {
     }
 
     /// Log files and directories that lead to some.
-    fn names(
-        &mut self,
-        id: NodeId,
-        directory: &OwnedFd,
-        place: &Place,
-    ) -> io::Result<Names> {
+    fn names(&mut self, id: NodeId, directory: &OwnedFd, place: &Place) -> io::Result<Names> {
         let wanted = |name: &OsStr| place.log(name).is_some() || place.child(name).is_some();
         let Names { mut logs, mut children, mut present } = Names::default();
         for entry in directory::list(directory, wanted)? {
@@ -492,7 +514,10 @@ impl Tree {
         self.metrics.scan_errors.inc();
         if !node.warned {
             node.warned = true;
-            tracing::warn!("cannot list '{}', its logs are not collected: {error}", node.path.display());
+            tracing::warn!(
+                "cannot list '{}', its logs are not collected: {error}",
+                node.path.display()
+            );
         }
     }
 
@@ -557,9 +582,12 @@ impl Tree {
         }
         if mask.intersects(EventMask::MODIFY | EventMask::CLOSE_WRITE) {
             let closed = mask.contains(EventMask::CLOSE_WRITE);
-            let change = Change::Written { node: id, name: name.to_owned(), closed };
-            if changes.last() != Some(&change) {
-                changes.push(change);
+            let is_told = changes.iter().rev().take(REPETITIONS_AMONG).any(|change| {
+                matches!(change, Change::Written { node, name: known, closed: was_closed }
+                    if *node == id && known == name && *was_closed == closed)
+            });
+            if !is_told {
+                changes.push(Change::Written { node: id, name: name.to_owned(), closed });
             }
         } else {
             self.mark(id);
@@ -696,7 +724,7 @@ mod tests {
         assert_eq!(found(&mut tree, &root), [] as [&str; 0]);
         fs::create_dir_all(root.join(RUN)).expect("mkdir");
         fs::write(root.join(RUN).join("stderr"), "").expect("write");
-        tree.rescan(false, false);
+        tree.rescan(Rescan::Unwatched);
         assert_eq!(found(&mut tree, &root), [format!("{RUN}/stderr")]);
     }
 
@@ -709,7 +737,7 @@ mod tests {
         tree.inotify = None;
         found(&mut tree, temp.path());
         fs::write(run.join("stdout"), "").expect("write");
-        tree.rescan(false, false);
+        tree.rescan(Rescan::Unwatched);
         assert_eq!(found(&mut tree, temp.path()), [format!("{RUN}/stdout")]);
     }
 
@@ -724,7 +752,7 @@ mod tests {
         let mut tree = tree(temp.path());
         for _ in 0..2 {
             assert_eq!(found(&mut tree, temp.path()), [] as [&str; 0]);
-            tree.rescan(true, true);
+            tree.rescan(Rescan::Changed);
         }
         let skipped = |reason: &str| tree.metrics.skipped_files.with_label_values(&[reason]).get();
         assert_eq!((skipped("symlink"), skipped("not_regular")), (1, 1));

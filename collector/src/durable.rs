@@ -7,12 +7,8 @@ use std::path::Path;
 /// Writes a file's new content beside it, and renames it into place.
 pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<File> {
     let temporary = path.with_extension("tmp");
-    let mut file = OpenOptions::new()
-        .create(true)
-        .truncate(true)
-        .read(true)
-        .write(true)
-        .open(&temporary)?;
+    let mut file =
+        OpenOptions::new().create(true).truncate(true).read(true).write(true).open(&temporary)?;
     file.write_all(content)?;
     file.sync_all()?;
     std::fs::rename(&temporary, path)?;

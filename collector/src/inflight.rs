@@ -143,7 +143,12 @@ impl Sent {
         // An outage would otherwise fill the log: the 1st, 2nd, 4th, 8th, … failure is told.
         if self.failures.is_power_of_two() {
             let (batch, failures) = (self.batch.number, self.failures);
-            tracing::warn!(batch, failures, ?pause, "a batch was not stored, it is sent again: {error}");
+            tracing::warn!(
+                batch,
+                failures,
+                ?pause,
+                "a batch was not stored, it is sent again: {error}"
+            );
         }
     }
 }
@@ -169,7 +174,13 @@ mod tests {
             5
         }
 
-        fn send(&self, partition: u32, _: Bytes, tag: u64, acks: &AckSender) -> Result<(), SendError> {
+        fn send(
+            &self,
+            partition: u32,
+            _: Bytes,
+            tag: u64,
+            acks: &AckSender,
+        ) -> Result<(), SendError> {
             assert!(partition < 5);
             let mut room = self.room.lock();
             *room = room.checked_sub(1).ok_or(SendError::Full)?;
@@ -201,8 +212,7 @@ mod tests {
     }
 
     fn setup(batches: u64, room: usize) -> Setup {
-        let producer =
-            Arc::new(Slow { taken: Mutex::new(Vec::new()), room: Mutex::new(room) });
+        let producer = Arc::new(Slow { taken: Mutex::new(Vec::new()), room: Mutex::new(room) });
         let config = Config::new("/d", "h");
         let mut in_flight = InFlight::new(producer.clone(), CollectorId(1), &config);
         for number in 0..batches {

@@ -60,9 +60,8 @@ impl LineHead {
         mut each: impl FnMut(&TailFile),
     ) -> io::Result<()> {
         for (key, piece) in &self.parts {
-            let Some(file) = files
-                .iter()
-                .find(|file| file.key() == *key && file.generation == piece.generation)
+            let Some(file) =
+                files.iter().find(|file| file.key() == *key && file.generation == piece.generation)
             else {
                 continue;
             };

@@ -39,7 +39,8 @@ impl Metrics {
             registry.register(Box::new(gauge.clone()))?;
             Ok(gauge)
         };
-        let skipped = Opts::new("sawlog_collector_skipped_files_total", "Files left out, by reason");
+        let skipped =
+            Opts::new("sawlog_collector_skipped_files_total", "Files left out, by reason");
         let skipped_files = IntCounterVec::new(skipped, &["reason"])?;
         registry.register(Box::new(skipped_files.clone()))?;
         Ok(Self {
@@ -56,7 +57,10 @@ impl Metrics {
             lines_rejoined: counter("lines_rejoined_total", "Lines joined across a rotation")?,
             partial_lines: counter("partial_lines_total", "Last lines without a terminator")?,
             skipped_files,
-            scan_errors: counter("scan_errors_total", "Directories or files that could not be read")?,
+            scan_errors: counter(
+                "scan_errors_total",
+                "Directories or files that could not be read",
+            )?,
             checkpoint_errors: counter("checkpoint_errors_total", "Failed writes of checkpoints")?,
             checkpoint_records_lost: counter(
                 "checkpoint_records_lost_total",

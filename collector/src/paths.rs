@@ -58,11 +58,11 @@ impl Glob {
     /// Compiles a glob; a relative one is taken from the working directory on.
     pub(crate) fn parse(text: &str) -> Result<Self, GlobError> {
         let glob = || text.to_owned();
-        let absolute = std::path::absolute(text)
-            .map_err(|source| GlobError::Relative { glob: glob(), source })?;
         if text.is_empty() || text.ends_with('/') {
             return Err(GlobError::NoFile { glob: glob() });
         }
+        let absolute = std::path::absolute(text)
+            .map_err(|source| GlobError::Relative { glob: glob(), source })?;
         let absolute = absolute.to_string_lossy().into_owned();
         let mut names: Vec<&str> = absolute.split('/').filter(|name| !name.is_empty()).collect();
         if names.last() == Some(&"**") {
@@ -71,7 +71,8 @@ impl Glob {
         let (last, directories) =
             names.split_last().ok_or_else(|| GlobError::NoFile { glob: glob() })?;
         let literal = directories.iter().take_while(|name| !has_wildcard(name)).count();
-        let root = directories[..literal].iter().fold(PathBuf::from("/"), |path, name| path.join(name));
+        let root =
+            directories[..literal].iter().fold(PathBuf::from("/"), |path, name| path.join(name));
         let mut parts = Vec::new();
         for name in directories[literal..].iter().chain([last]) {
             parts.push(Self::part(text, name)?);
@@ -117,7 +118,8 @@ impl Place {
     fn skip_any_depth(&mut self) {
         let mut at = 0;
         while let Some(state) = self.states.get(at).copied() {
-            if matches!(self.glob.parts[state], Part::AnyDepth) && !self.states.contains(&(state + 1))
+            if matches!(self.glob.parts[state], Part::AnyDepth)
+                && !self.states.contains(&(state + 1))
             {
                 self.states.insert(at + 1, state + 1);
             }
@@ -212,7 +214,10 @@ mod tests {
             ("/var/log/**", "/var/log/a/x.log"),
             ("/var/log/[a-c]?.log", "/var/log/b1.log"),
         ] {
-            assert_eq!(log_of(glob, path).as_deref(), Path::new(path).file_name().and_then(OsStr::to_str));
+            assert_eq!(
+                log_of(glob, path).as_deref(),
+                Path::new(path).file_name().and_then(OsStr::to_str)
+            );
         }
         for (glob, path) in [
             ("/var/log/*.log", "/var/log/a/x.log"),

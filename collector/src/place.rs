@@ -55,8 +55,9 @@ impl Place {
 /// Labels whose names we chose and whose values are file names: only a value's length can be wrong
 /// (ids of containers nested very deep), and then its beginning must do.
 pub(crate) fn labels<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Labels {
-    let fitting =
-        pairs.into_iter().map(|(name, value)| (name, &value[..value.len().min(LABEL_VALUE_BYTES_MAX)]));
+    let fitting = pairs
+        .into_iter()
+        .map(|(name, value)| (name, &value[..value.len().min(LABEL_VALUE_BYTES_MAX)]));
     Labels::from_pairs(fitting).expect("names are valid and few, values are cut to fit")
 }
 

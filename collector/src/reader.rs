@@ -138,7 +138,8 @@ impl Reader<'_> {
         if file.scanned_to == file.read_to {
             return Ok(true);
         }
-        let read = file.read_at(&mut self.buffers.bytes[..FRAME_TEXT_BYTES_MAX], file.scanned_to)?;
+        let read =
+            file.read_at(&mut self.buffers.bytes[..FRAME_TEXT_BYTES_MAX], file.scanned_to)?;
         if memchr::memchr(b'\n', &self.buffers.bytes[..read]).is_some() {
             return Ok(true);
         }
@@ -223,9 +224,9 @@ impl Reader<'_> {
     ) {
         self.buffers.begin();
         let taken = LINE_BYTES_MAX;
-        self.buffers.text.extend_from_slice(
-            &self.buffers.bytes[window.before..window.before + taken],
-        );
+        self.buffers
+            .text
+            .extend_from_slice(&self.buffers.bytes[window.before..window.before + taken]);
         self.buffers.pieces.push(file.piece(file.read_to + taken as u64, PieceKind::Text));
         file.inside_cut = true;
         self.one_line(stream, taken, LineFlags::CUT, live);
@@ -290,7 +291,8 @@ impl Reader<'_> {
             return Ok(Outcome::Replaced);
         };
         // The file may have grown since: then it is not at its end.
-        if window.data as u64 != file.unread() || memchr::memchr(b'\n', self.data(window)).is_some() {
+        if window.data as u64 != file.unread() || memchr::memchr(b'\n', self.data(window)).is_some()
+        {
             return Ok(Outcome::End);
         }
         self.buffers.begin();
@@ -335,7 +337,8 @@ impl Reader<'_> {
         let Some(window) = self.fill(file, FRAME_TEXT_BYTES_MAX)? else {
             return Ok(Outcome::Replaced);
         };
-        if window.data as u64 != file.unread() || memchr::memchr(b'\n', self.data(window)).is_some() {
+        if window.data as u64 != file.unread() || memchr::memchr(b'\n', self.data(window)).is_some()
+        {
             return Ok(Outcome::Read(0));
         }
         let piece = file.piece(file.read_to + window.data as u64, PieceKind::Text);
@@ -367,13 +370,7 @@ impl Reader<'_> {
     }
 
     /// The one line of a run, from `buffers.text`, which gets its terminator.
-    fn one_line(
-        &mut self,
-        stream: &mut Lines<'_>,
-        source_bytes: usize,
-        flags: u8,
-        live: bool,
-    ) {
+    fn one_line(&mut self, stream: &mut Lines<'_>, source_bytes: usize, flags: u8, live: bool) {
         let context = ReadContext { read_time: self.now.wall, live, zone: self.zone };
         let Buffers { text, columns, .. } = &mut *self.buffers;
         lines::push(text, source_bytes, flags, stream.times, &context, columns);
@@ -385,7 +382,13 @@ impl Reader<'_> {
     }
 
     /// Moves the file's position over `consumed` bytes of the window.
-    fn advance(&mut self, file: &mut TailFile, stream: &Lines<'_>, window: Window, consumed: usize) {
+    fn advance(
+        &mut self,
+        file: &mut TailFile,
+        stream: &Lines<'_>,
+        window: Window,
+        consumed: usize,
+    ) {
         file.read_to += consumed as u64;
         file.tail = TailHash::of(&self.buffers.bytes[..window.before + consumed]);
         self.buffers.progress.push(file.progress(stream.source.id, StreamClock::default()));

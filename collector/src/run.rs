@@ -19,7 +19,7 @@ use crate::clock::Now;
 use crate::collector_id::Incarnation;
 use crate::config::Config;
 use crate::directory;
-use crate::discover::{Change, Settled, Tree};
+use crate::discover::{Change, Rescan, Settled, Tree};
 use crate::inflight::InFlight;
 use crate::intake::{Intake, Streams};
 use crate::metrics::Metrics;
@@ -72,6 +72,8 @@ pub(crate) struct Loop {
     lag: Periodic,
     flushed_at: Duration,
     lag_bytes: u64,
+    /// The kernel had more to tell than it could keep.
+    events_lost: bool,
     /// Held while this collector uses the data directory.
     _lock: File,
 }
@@ -111,6 +113,7 @@ impl Loop {
             lag: Periodic::new(LAG_EVERY, now.monotonic),
             flushed_at: now.monotonic,
             lag_bytes: 0,
+            events_lost: false,
             _lock: lock,
             config,
             metrics,
@@ -177,11 +180,17 @@ impl Loop {
             self.changed(&change);
         }
         if let Some(count) = self.rescans.due(now.monotonic) {
-            self.tree.rescan(count.is_multiple_of(RESCANS_WATCHED), false);
+            let watched = count.is_multiple_of(RESCANS_WATCHED);
+            self.tree.rescan(if watched { Rescan::Changed } else { Rescan::Unwatched });
             self.compact_checkpoints(now);
         }
         if let Some(count) = self.sweeps.due(now.monotonic) {
-            self.sweep(count.is_multiple_of(SWEEPS_WATCHED));
+            // At most once a sweep, lest a storm of events be answered by a storm of listings.
+            let events_lost = std::mem::take(&mut self.events_lost);
+            if events_lost {
+                self.tree.rescan(Rescan::EventsLost);
+            }
+            self.sweep(events_lost || count.is_multiple_of(SWEEPS_WATCHED));
         }
         while let Some(node) = self.tree.next_dirty() {
             let mut intake = Intake {
@@ -205,15 +214,13 @@ impl Loop {
 
     fn changed(&mut self, change: &Change) {
         let Change::Written { node, name, closed } = change else {
-            self.tree.rescan(true, true);
-            self.sweep(true);
+            self.events_lost = true;
             return;
         };
         let id = self.tree.log_of(*node, name).and_then(|log| self.tree.stream(*node, log));
         let file = id.and_then(|id| self.streams.by_id.get_mut(&id)).and_then(|stream| {
-            let is_it = |known: &&mut TailFile| {
-                known.name.as_ref().is_some_and(|(known, _)| known == name)
-            };
+            let is_it =
+                |known: &&mut TailFile| known.name.as_ref().is_some_and(|(known, _)| known == name);
             stream.files.iter_mut().find(is_it)
         });
         match (file, id) {
@@ -263,7 +270,9 @@ impl Loop {
     }
 
     fn wake_due(&mut self, now: Duration) {
-        while let Some(Reverse((at, id))) = self.timers.peek().copied().filter(|Reverse((at, _))| *at <= now) {
+        while let Some(Reverse((at, id))) =
+            self.timers.peek().copied().filter(|Reverse((at, _))| *at <= now)
+        {
             self.timers.pop();
             let Some(stream) = self.streams.by_id.get_mut(&id) else { continue };
             if stream.due == Some(at) {
@@ -330,12 +339,7 @@ impl Loop {
         cost
     }
 
-    fn turn(
-        &mut self,
-        stream: &mut Stream,
-        closed: &mut Vec<Closed>,
-        now: Now,
-    ) -> Turned {
+    fn turn(&mut self, stream: &mut Stream, closed: &mut Vec<Closed>, now: Now) -> Turned {
         let mut reader = Reader {
             now,
             buffers: &mut self.buffers,
@@ -476,8 +480,8 @@ impl Periodic {
 fn roots(config: &Config) -> Result<Vec<(PathBuf, Place)>, StartError> {
     let mut roots = Vec::new();
     if let Some(path) = &config.mesos_work_dir {
-        let readable = directory::open_root(path)
-            .and_then(|directory| directory::list(&directory, |_| false));
+        let readable =
+            directory::open_root(path).and_then(|directory| directory::list(&directory, |_| false));
         if let Err(source) = readable {
             return Err(StartError::WorkDir { path: path.clone(), source });
         }
@@ -495,17 +499,11 @@ fn lock(data_dir: &Path) -> Result<File, StartError> {
     let path = data_dir.join("lock");
     let failed = |source| StartError::DataDir { path: path.clone(), source };
     std::fs::create_dir_all(data_dir).map_err(failed)?;
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .map_err(failed)?;
+    let file =
+        File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => {
-            Err(StartError::Locked { path: data_dir.to_owned() })
-        }
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(StartError::Locked { path: data_dir.to_owned() }),
         Err(error) => Err(failed(error.into())),
     }
 }

@@ -205,7 +205,9 @@ mod tests {
         let source = run.source("h1", OsStr::new("stdout"));
         assert_eq!(label(&source, "file"), "sandbox/.logs/hello/0/stdout");
         assert_eq!(label(&source, "stream"), "stdout");
-        assert!(place(&format!("{RUN}/sandbox")).expect("on the way").log("stdout".as_ref()).is_none());
+        assert!(
+            place(&format!("{RUN}/sandbox")).expect("on the way").log("stdout".as_ref()).is_none()
+        );
     }
 
     #[test]

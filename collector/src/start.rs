@@ -20,6 +20,8 @@ use crate::metrics::Metrics;
 use crate::run::Loop;
 use crate::status::Status;
 
+/// How long events gather before they are looked at, lest every write of a busy container wake us.
+const GATHER: Duration = Duration::from_millis(1);
 /// How often the end is looked for while stopping.
 const STOP_POLL: Duration = Duration::from_millis(2);
 
@@ -166,6 +168,7 @@ fn run(mut collector: Loop, started: Instant, shared: &Shared) {
         let sleep = collector.step(Now::read(started));
         *shared.status.lock() = collector.status();
         if !sleep.is_zero() {
+            std::thread::sleep(GATHER);
             wait(&collector, shared, sleep);
         }
     }

@@ -181,8 +181,7 @@ impl Stream {
     ) -> io::Result<Outcome> {
         let (older, rest) = self.files.split_at_mut(index);
         let file = &mut rest[0];
-        let goes_on_here =
-            self.head.as_ref().is_some_and(|head| head.continued_in == file.key());
+        let goes_on_here = self.head.as_ref().is_some_and(|head| head.continued_in == file.key());
         let mut no_head = None;
         let head = if goes_on_here { &mut self.head } else { &mut no_head };
         let mut lines = Lines { source: &self.source, times: &mut self.times, head, older };
@@ -264,12 +263,7 @@ impl Stream {
         Ok(self.files[index].facts.size != before)
     }
 
-    fn join(
-        &mut self,
-        index: usize,
-        newer: usize,
-        turn: &mut Turn<'_, '_>,
-    ) -> io::Result<Step> {
+    fn join(&mut self, index: usize, newer: usize, turn: &mut Turn<'_, '_>) -> io::Result<Step> {
         if self.files[index].inside_cut {
             self.files[index].inside_cut = false;
             self.files[newer].inside_cut = true;

@@ -52,6 +52,9 @@ pub enum PushError {
     LineTooLong { stream: String, entry: usize, found: usize },
     #[error("entry {entry} of stream {stream} has {found} bytes of structured metadata, at most {FRAME_METADATA_BYTES_MAX} are allowed; nothing of the request was stored")]
     MetadataTooLarge { stream: String, entry: usize, found: usize },
+    /// What was pushed before the start is not known yet, so a retry could not be told.
+    #[error("not ready: replaying what was not sealed at the last stop; send the request again")]
+    NotReady,
     #[error("too much is waiting to be written: send the request again")]
     Busy,
     #[error("the entries could not be made durable: send the request again")]
@@ -120,6 +123,9 @@ impl Receiver {
     /// # Errors
     /// See [`PushError`]; a request may be sent again after any of them.
     pub fn push(&self, streams: Vec<PushedStream>) -> Result<usize, PushError> {
+        if !self.store.is_ready() {
+            return Err(PushError::NotReady);
+        }
         for stream in &streams {
             check(stream)?;
         }

@@ -41,9 +41,14 @@ pub(crate) struct StreamClock {
 /// The bytes of a record, written at `written_at` (nanoseconds since the epoch).
 pub(super) fn encode(progress: &Progress, written_at: i64) -> [u8; RECORD_BYTES] {
     let clock = &progress.clock;
-    let flags = u32::from(progress.inside_cut) * INSIDE_CUT
-        | u32::from(clock.zone.is_some()) * HAS_ZONE
-        | u32::from(clock.last_time.is_some()) * HAS_LAST_TIME;
+    let flags = [
+        (progress.inside_cut, INSIDE_CUT),
+        (clock.zone.is_some(), HAS_ZONE),
+        (clock.last_time.is_some(), HAS_LAST_TIME),
+    ]
+    .into_iter()
+    .filter(|(set, _)| *set)
+    .fold(0u32, |flags, (_, flag)| flags | flag);
     let mut out = Vec::with_capacity(RECORD_BYTES);
     out.extend_from_slice(&[0; 4]);
     out.extend_from_slice(&flags.to_le_bytes());
@@ -113,12 +118,7 @@ pub(super) mod tests {
 
     pub(in crate::checkpoint) fn progress(inode: u64, offset: u64) -> Progress {
         Progress {
-            file: FileIdentity {
-                file_system: [1; 16],
-                inode,
-                inode_generation: 2,
-                birth_time: 3,
-            },
+            file: FileIdentity { file_system: [1; 16], inode, inode_generation: 2, birth_time: 3 },
             truncations: 0,
             stream: StreamId(u128::from(inode)),
             offset,

@@ -31,7 +31,8 @@ pub(super) struct Fixture {
     pub metrics: Metrics,
     collector: Option<Loop>,
     now: Now,
-    _temp: TempDir,
+    temp: TempDir,
+    _data: TempDir,
 }
 
 impl Fixture {
@@ -51,7 +52,8 @@ impl Fixture {
     fn with(set: impl FnOnce(&mut Config, &Path)) -> Self {
         let temp = tempfile::tempdir().expect("temp dir");
         fs::create_dir(temp.path().join("work")).expect("mkdir");
-        let mut config = Config::new(temp.path().join("data"), "h1");
+        let data = data_dir();
+        let mut config = Config::new(data.path(), "h1");
         set(&mut config, temp.path());
         let mut this = Self {
             recorder: Arc::new(Recorder::default()),
@@ -59,7 +61,8 @@ impl Fixture {
             metrics: Metrics::register(&Registry::new()).expect("metrics"),
             collector: None,
             now: Now { monotonic: Duration::ZERO, wall: 1_800_000_000_000_000_000 },
-            _temp: temp,
+            temp,
+            _data: data,
         };
         this.start();
         this
@@ -122,7 +125,7 @@ impl Fixture {
     }
 
     pub(super) fn path(&self, below: &str) -> PathBuf {
-        self.config.data_dir.with_file_name("work").join(below)
+        self.temp.path().join("work").join(below)
     }
 
     /// Adds bytes to a file, made with its directories if need be, and closes it.
@@ -170,6 +173,11 @@ impl Fixture {
     pub(super) fn duplicates(&self) -> u64 {
         self.store(|store| store.duplicates)
     }
+}
+
+/// A data directory in memory where there is one: thousands of starts would wait for the disk.
+fn data_dir() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("temp dir")
 }
 
 /// A stream in the executor of [`RUN`].

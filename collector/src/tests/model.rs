@@ -191,8 +191,6 @@ fn check(f: &Fixture, written: &Written) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
-
     #[test]
     fn every_byte_arrives_once_and_in_order(actions in actions()) {
         let mut f = Fixture::new();

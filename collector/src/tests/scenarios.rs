@@ -197,6 +197,24 @@ fn a_cut_line_whose_continuation_never_ends_is_partial() {
     f.assert_complete(&out(""));
 }
 
+/// Whoever writes to a rotated file while its cut line is still open: no checkpoint may step over
+/// the beginning of that line.
+#[test]
+fn late_bytes_wait_for_the_cut_line_before_them() {
+    let mut f = Fixture::new();
+    f.append(&out(".1"), "cut ");
+    f.append(&out(""), "on");
+    f.pump();
+    f.append(&out(".1"), "late\n");
+    f.pump();
+    f.restart();
+    f.append(&out(""), "ly\n");
+    f.pump();
+    assert_eq!(f.stdout(), ["cut late", "only"]);
+    f.assert_complete(&out(".1"));
+    f.assert_complete(&out(""));
+}
+
 #[test]
 fn a_long_line_is_cut_and_its_rest_is_declared() {
     for len in [LINE_BYTES_MAX - 1, LINE_BYTES_MAX, LINE_BYTES_MAX + 1, 3 << 20] {
@@ -436,13 +454,15 @@ fn plain_files_that_are_no_text_are_left_out_once() {
     let mut f = Fixture::on_paths(&["*.log*"]);
     f.append("a.log", b"ELF\0\0\n");
     f.append("b.log.2.gz", b"\x1f\x8b\x08\x00compressed\n");
-    f.append("c.log", "text\nand then\0\n");
+    f.append("c.log", "text\n");
     f.pump();
     f.append("a.log", b"more\n");
+    f.append("c.log", b"and then\0\n");
     f.wait(700 * SECOND);
     let skipped = |reason: &str| f.metrics.skipped_files.with_label_values(&[reason]).get();
     assert_eq!((skipped("binary"), skipped("gzip")), (1, 1));
     assert_eq!(f.store(|store| store.streams.len()), 1);
+    f.assert_complete("c.log");
 }
 
 /// A file that is renamed from one name that matches to another stays one file.

@@ -1,6 +1,6 @@
 //! A producer that keeps what it is sent, and a store that accounts for every byte of it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -87,15 +87,31 @@ pub(super) struct StoredStream {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Byte {
+    Missing,
     Text(u8),
     Cut,
+}
+
+/// The bytes of one generation.
+#[derive(Default)]
+struct Held(Vec<Byte>);
+
+impl Held {
+    /// Puts a byte; gives what was there.
+    fn put(&mut self, at: u64, byte: Byte) -> Byte {
+        let at = at as usize;
+        if self.0.len() <= at {
+            self.0.resize(at + 1, Byte::Missing);
+        }
+        std::mem::replace(&mut self.0[at], byte)
+    }
 }
 
 /// Removes what it already holds, as the aggregator does, and refuses what contradicts it.
 #[derive(Default)]
 pub(super) struct Store {
     pub streams: HashMap<StreamId, StoredStream>,
-    held: HashMap<GenerationId, BTreeMap<u64, Byte>>,
+    held: HashMap<GenerationId, Held>,
     /// Bytes that came again.
     pub duplicates: u64,
     pub batches: u64,
@@ -118,8 +134,10 @@ impl Store {
                 self.take_cut(*piece);
             }
             let Some((columns, text)) = frames.get(run.frame as usize) else { continue };
-            let before: usize =
-                columns.text_lens[..run.first_line as usize].iter().map(|len| *len as usize + 1).sum();
+            let before: usize = columns.text_lens[..run.first_line as usize]
+                .iter()
+                .map(|len| *len as usize + 1)
+                .sum();
             let mut text = &text[before..];
             let mut addresses = Addresses::new(&run.pieces);
             for line in run.lines() {
@@ -137,10 +155,10 @@ impl Store {
     fn take_cut(&mut self, piece: Piece) {
         let held = self.held.entry(piece.generation).or_default();
         for at in piece.from..piece.to {
-            match held.insert(at, Byte::Cut) {
-                None => {}
-                Some(Byte::Cut) => self.duplicates += 1,
-                Some(other) => panic!("byte {at} was {other:?} and is cut now"),
+            match held.put(at, Byte::Cut) {
+                Byte::Missing => {}
+                Byte::Cut => self.duplicates += 1,
+                other => panic!("byte {at} was {other:?} and is cut now"),
             }
         }
     }
@@ -166,14 +184,14 @@ impl Store {
             let held = self.held.entry(piece.generation).or_default();
             for at in piece.from..piece.to {
                 let byte = *bytes.next().expect("as many bytes as the pieces have");
-                match held.insert(at, Byte::Text(byte)) {
-                    None => new.push(byte),
-                    Some(Byte::Text(before)) => {
+                match held.put(at, Byte::Text(byte)) {
+                    Byte::Missing => new.push(byte),
+                    Byte::Text(before) => {
                         assert_eq!(before, byte, "byte {at} changed");
                         assert!(new.is_empty(), "only the beginning of a line may be held");
                         self.duplicates += 1;
                     }
-                    Some(Byte::Cut) => panic!("byte {at} was cut and is text now"),
+                    Byte::Cut => panic!("byte {at} was cut and is text now"),
                 }
             }
         }
@@ -195,12 +213,12 @@ impl Store {
 
     /// Whether exactly the bytes `0..len` of a generation are accounted for.
     pub(super) fn is_complete(&self, generation: GenerationId, len: u64) -> bool {
-        let Some(held) = self.held.get(&generation) else { return len == 0 };
-        held.len() as u64 == len && held.keys().copied().eq(0..len)
+        let Some(Held(bytes)) = self.held.get(&generation) else { return len == 0 };
+        bytes.len() as u64 == len && !bytes.contains(&Byte::Missing)
     }
 
     /// Bytes accounted for as cut.
     pub(super) fn cut_bytes(&self) -> usize {
-        self.held.values().flat_map(BTreeMap::values).filter(|byte| **byte == Byte::Cut).count()
+        self.held.values().flat_map(|held| &held.0).filter(|byte| **byte == Byte::Cut).count()
     }
 }

@@ -72,6 +72,7 @@ impl From<PushError> for HttpError {
             PushError::LineTooLong { .. } | PushError::MetadataTooLarge { .. } => {
                 StatusCode::BAD_REQUEST
             }
+            PushError::NotReady => StatusCode::SERVICE_UNAVAILABLE,
             PushError::Busy => StatusCode::TOO_MANY_REQUESTS,
             PushError::Timeout => StatusCode::GATEWAY_TIMEOUT,
             PushError::Failed(_) | PushError::Query(_) => StatusCode::INTERNAL_SERVER_ERROR,

@@ -121,6 +121,19 @@ fn the_end_of_an_earlier_file_may_be_missing() {
 }
 
 #[test]
+fn a_file_may_shrink_while_it_is_open() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut log = filled(&dir, 5, 1 << 20);
+    log.reopen();
+    let record = 24 + text(0).len();
+    let bytes = fs::OpenOptions::new().write(true).open(file(&dir, 0)).expect("writable");
+    bytes.set_len((8 + 2 * record + 30) as u64).expect("cut");
+    let mut expected = messages(0..2, text);
+    expected.push(Seen::Missing(2, 5));
+    assert_eq!(log.read(0, 0), expected);
+}
+
+#[test]
 fn an_earlier_file_may_be_missing_as_a_whole() {
     let dir = tempfile::tempdir().expect("a directory");
     let record = 24 + text(0).len();

@@ -1,5 +1,6 @@
 //! Calls that fail: what senders are told, and that offsets neither skip nor repeat. And the limits.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -74,7 +75,12 @@ fn a_tail_that_cannot_be_cut_closes_the_partition() {
         let mut log = Fixture::open(config(&dir));
         assert_eq!(log.store(0, text(0)), 0);
         log.disk.fail(failures);
+        let disk = Arc::clone(&log.disk);
+        let still = disk.hold_appends();
+        log.send(0, text(8));
         log.send(0, text(9));
+        drop(still);
+        failure(log.ack());
         failure(log.ack());
         let (acks, _) = std::sync::mpsc::channel();
         let refused = log.log().producer().send(0, text(1), 7, &acks);
@@ -90,8 +96,9 @@ fn a_tail_that_cannot_be_cut_closes_the_partition() {
 #[test]
 fn a_file_that_cannot_be_begun_is_tried_again() {
     let dir = tempfile::tempdir().expect("a directory");
-    // Two records fill a file; a shorter one would still fit when a longer one did not.
-    let mut log = Fixture::open(EmbeddedConfig { file_bytes_max: 90, ..config(&dir) });
+    // After two records a third one does not fit, but an empty message would.
+    let file_bytes_max = 8 + 2 * 33 + 24;
+    let mut log = Fixture::open(EmbeddedConfig { file_bytes_max, ..config(&dir) });
     assert_eq!(log.store(0, text(0)), 0);
     assert_eq!(log.store(0, text(1)), 1);
     for failures in [
@@ -128,6 +135,38 @@ fn a_file_that_cannot_be_deleted_is_tried_again() {
     assert_eq!(files(), 3, "the other one, too, and one was begun");
     log.reopen();
     assert_eq!(log.read(0, 2), messages(2..5, text));
+}
+
+#[test]
+fn what_is_not_stored_yet_cannot_have_been_processed() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut log = Fixture::open(EmbeddedConfig { file_bytes_max: 1, ..config(&dir) });
+    log.store(0, text(0));
+    log.log().consumer().processed(0, 1000);
+    for offset in 1..4 {
+        log.store(0, text(offset));
+    }
+    // Makes the log look for files to delete; done when the next message is stored.
+    log.log().consumer().processed(0, 0);
+    log.store(0, text(4));
+    assert_eq!(log.log().consumer().bounds(0).expect("known"), Bounds { low: 1, high: 5 });
+    let files = std::fs::read_dir(dir.path().join("0")).expect("readable");
+    let bytes = files.map(|file| file.expect("a file").metadata().expect("its length").len());
+    assert_eq!(log.log().bytes(), bytes.sum::<u64>(), "bytes are counted right");
+}
+
+#[test]
+fn a_log_whose_thread_panicked_takes_nothing() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut log = Fixture::open(config(&dir));
+    log.disk.panic_at_next_append();
+    log.send(0, text(0));
+    while !log.log().shared.lock().stopping {
+        std::thread::yield_now();
+    }
+    let (acks, _) = std::sync::mpsc::channel();
+    let refused = log.log().producer().send(0, text(1), 7, &acks);
+    assert!(matches!(refused, Err(SendError::Failed { .. })), "{refused:?}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::OpenError;
@@ -111,7 +111,7 @@ struct Tail {
     reason: &'static str,
 }
 
-fn find_end(path: &PathBuf, file: &File, first: u64) -> io::Result<Tail> {
+fn find_end(path: &Path, file: &File, first: u64) -> io::Result<Tail> {
     let file_bytes = file.metadata()?.len();
     // No file holds more records than headers fit into it: larger offsets are damage.
     let end = first.saturating_add(file_bytes / RECORD_HEADER_BYTES as u64 + 1);

@@ -67,9 +67,8 @@ impl Scanner {
         if self.at >= limit {
             return Ok(Found::End);
         }
-        let header = match self.header(self.at, limit)? {
-            Some(header) => header,
-            None => return Ok(Found::Bad("the record's header is cut off")),
+        let Some(header) = self.header(self.at, limit)? else {
+            return Ok(Found::Bad("the record's header is cut off"));
         };
         if let Err(reason) = plausible(&header, self.at, limit, &offsets) {
             return Ok(Found::Bad(reason));
@@ -261,6 +260,17 @@ mod tests {
         let (mut scanner, _) = file_of(&bytes);
         let found = scanner.next(u64::MAX, 0..1).expect("readable");
         assert_eq!(found, Found::Bad("the record claims more than the largest message"));
+    }
+
+    #[test]
+    fn a_valid_record_that_does_not_belong_here_is_refused() {
+        let bytes = encode(&[vec![1], vec![2]]);
+        for offsets in [1..5, 0..0] {
+            let (mut scanner, limit) = file_of(&bytes);
+            let found = scanner.next(limit, offsets).expect("readable");
+            assert_eq!(found, Found::Bad("the record's offset does not follow"));
+            assert_eq!(scanner.at(), FILE_HEADER_BYTES);
+        }
     }
 
     proptest! {

@@ -32,6 +32,7 @@ pub(super) struct Failures {
 struct State {
     is_dead: bool,
     failures: Failures,
+    panics: bool,
     /// An append was cut short; the next call tells why.
     is_cut_short: bool,
     /// Inode to bytes.
@@ -57,6 +58,10 @@ impl TestDisk {
 
     pub(super) fn revive(&self) {
         self.state.lock().is_dead = false;
+    }
+
+    pub(super) fn panic_at_next_append(&self) {
+        self.state.lock().panics = true;
     }
 
     /// Makes appends wait while the guard lives.
@@ -93,6 +98,7 @@ impl Disk for TestDisk {
 
     fn append(&self, file: &File, parts: &[IoSlice<'_>]) -> io::Result<usize> {
         drop(self.gate.lock());
+        assert!(!self.state.lock().panics, "a panic was asked for");
         if std::mem::take(&mut self.state.lock().is_cut_short) {
             return Err(io::ErrorKind::StorageFull.into());
         }

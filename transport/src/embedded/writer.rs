@@ -247,6 +247,14 @@ impl Writer {
     }
 }
 
+impl Drop for Writer {
+    /// Should the thread panic, nothing more is taken, instead of waiting for it for ever.
+    fn drop(&mut self) {
+        self.shared.stop();
+        self.shared.lock().queue.clear();
+    }
+}
+
 /// Nanoseconds since the epoch; 0 for clocks before it.
 fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -1,0 +1,258 @@
+//! A running `sawlog run`, on a port of its own, stopped by its process id.
+
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// How long anything may take before a test gives up. Not a measure: machines are slow at times.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The binary under test.
+pub(crate) fn sawlog() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_sawlog"))
+}
+
+/// A process of the real binary. Killed when dropped.
+pub(crate) struct Node {
+    child: Child,
+    pub(crate) addr: String,
+    log: Arc<Mutex<String>>,
+}
+
+/// How to start a node.
+#[derive(Clone)]
+pub(crate) struct Setup {
+    pub(crate) data: PathBuf,
+    args: Vec<String>,
+    abort_at: Option<String>,
+}
+
+impl Setup {
+    pub(crate) fn new(data: &Path) -> Self {
+        Self { data: data.to_owned(), args: Vec::new(), abort_at: None }
+    }
+
+    pub(crate) fn arg(mut self, name: &str, value: impl AsRef<Path>) -> Self {
+        self.args.push(name.to_owned());
+        self.args.push(value.as_ref().to_str().expect("test paths are text").to_owned());
+        self
+    }
+
+    /// The process aborts when it passes the point for the n-th time.
+    pub(crate) fn abort_at(mut self, point: &str, nth: u32) -> Self {
+        self.abort_at = Some(format!("{point}={nth}"));
+        self
+    }
+
+    /// Starts the process and waits until it listens.
+    pub(crate) fn start(&self) -> Node {
+        self.try_start().unwrap_or_else(|log| panic!("sawlog run ended at its start:\n{log}"))
+    }
+
+    /// `Err` with what it said, if it ended before it listened.
+    pub(crate) fn try_start(&self) -> Result<Node, String> {
+        let mut command = sawlog();
+        command
+            .arg("run")
+            .args(["--listen", "127.0.0.1:0", "--data"])
+            .arg(&self.data)
+            .args(&self.args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        if let Some(point) = &self.abort_at {
+            command.env("SAWLOG_ABORT_AT", point);
+        }
+        let mut child = command.spawn().expect("the binary starts");
+        let mut stderr = BufReader::new(child.stderr.take().expect("stderr is piped"));
+        let log = Arc::new(Mutex::new(String::new()));
+        let mut line = String::new();
+        let addr = loop {
+            line.clear();
+            if stderr.read_line(&mut line).unwrap_or(0) == 0 {
+                child.wait().expect("the child can be waited for");
+                return Err(log.lock().unwrap().clone());
+            }
+            log.lock().unwrap().push_str(&line);
+            if let Some((_, rest)) = line.split_once("sawlog listens on ") {
+                break rest.split_whitespace().next().unwrap_or_default().to_owned();
+            }
+        };
+        let copy = log.clone();
+        std::thread::spawn(move || {
+            while stderr.read_line(&mut line).is_ok_and(|n| n > 0) {
+                copy.lock().unwrap().push_str(&line);
+                line.clear();
+            }
+        });
+        Ok(Node { child, addr, log })
+    }
+}
+
+impl Node {
+    /// What the process wrote to standard error so far.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// `kill -9`.
+    pub(crate) fn kill(&mut self) {
+        // It may have ended by itself.
+        self.child.kill().unwrap_or_default();
+        self.child.wait().expect("the child can be waited for");
+    }
+
+    /// SIGTERM; gives the exit code.
+    pub(crate) fn terminate(mut self) -> Option<i32> {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it runs");
+        self.child.wait().expect("the child can be waited for").code()
+    }
+
+    /// Whether the process has aborted; panics if it ended in another way.
+    pub(crate) fn has_aborted(&mut self) -> bool {
+        let Some(status) = self.child.try_wait().expect("the child can be asked") else {
+            return false;
+        };
+        let abort = rustix::process::Signal::ABORT.as_raw();
+        assert_eq!(status.signal(), Some(abort), "{status}:\n{}", self.log());
+        true
+    }
+
+    /// Waits until what was stored before the start can be searched.
+    pub(crate) fn ready(self) -> Self {
+        eventually("ready", || self.get("/ready", &[]).0, |status| *status == 200);
+        self
+    }
+
+    /// Private memory in bytes: RssAnon of /proc.
+    pub(crate) fn rss_anon(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(path).unwrap_or_default();
+        let line = status.lines().find(|line| line.starts_with("RssAnon:")).unwrap_or_default();
+        let kib = line.split_whitespace().nth(1).and_then(|text| text.parse::<u64>().ok());
+        kib.unwrap_or(0) * 1024
+    }
+
+    /// GET with parameters: status and body.
+    pub(crate) fn get(&self, path: &str, params: &[(&str, &str)]) -> (u16, Vec<u8>) {
+        self.try_get(path, params).expect("the server answers")
+    }
+
+    /// `Err` if there is no (whole) answer, as from a process that died.
+    pub(crate) fn try_get(&self, path: &str, params: &[(&str, &str)]) -> Result<(u16, Vec<u8>), String> {
+        let mut request = agent().get(format!("{}{path}", self.addr));
+        for (name, value) in params {
+            request = request.query(name, value);
+        }
+        let mut response = request.call().map_err(|err| err.to_string())?;
+        let mut body = Vec::new();
+        let mut reader = response.body_mut().as_reader();
+        reader.read_to_end(&mut body).map_err(|err| err.to_string())?;
+        Ok((response.status().as_u16(), body))
+    }
+
+    pub(crate) fn post(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> (u16, String) {
+        let mut request = agent().post(format!("{}{path}", self.addr));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let mut response = request.send(body).expect("the server answers");
+        let text = response.body_mut().read_to_string().unwrap_or_default();
+        (response.status().as_u16(), text)
+    }
+
+    /// The stored bytes of all lines of a selector, in the order of their files.
+    pub(crate) fn export(&self, query: &str) -> Vec<u8> {
+        let (status, body) = self.get("/api/v1/export", &[("query", query)]);
+        assert_eq!(status, 200, "{}", String::from_utf8_lossy(&body));
+        body
+    }
+
+    /// How many entries a log query finds at all times.
+    pub(crate) fn count(&self, query: &str) -> u64 {
+        self.try_count(query).expect("the server answers")
+    }
+
+    pub(crate) fn try_count(&self, query: &str) -> Result<u64, String> {
+        let query = format!("sum(count_over_time({query}[100y]))");
+        let (status, body) = self.try_get("/loki/api/v1/query", &[("query", &query)])?;
+        if status != 200 {
+            return Err(String::from_utf8_lossy(&body).into_owned());
+        }
+        let answer: serde_json::Value =
+            serde_json::from_slice(&body).map_err(|err| err.to_string())?;
+        let value = &answer["data"]["result"][0]["value"][1];
+        Ok(value.as_str().map_or(0, |text| text.parse().unwrap_or(0)))
+    }
+
+    /// A metric's value (the first series of that name).
+    pub(crate) fn metric(&self, name: &str) -> f64 {
+        let (_, body) = self.get("/metrics", &[]);
+        let text = String::from_utf8_lossy(&body);
+        let line = text.lines().find(|line| {
+            line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{']))
+        });
+        line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0.0)
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn agent() -> ureq::Agent {
+    ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .timeout_global(Some(PATIENCE))
+        .build()
+        .into()
+}
+
+/// Asks again and again until the answer is right; panics with the last one after [`PATIENCE`].
+#[track_caller]
+pub(crate) fn eventually<T: std::fmt::Debug>(
+    what: &str,
+    mut ask: impl FnMut() -> T,
+    right: impl Fn(&T) -> bool,
+) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let answer = ask();
+        if right(&answer) {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "{what}: still {answer:?} after {PATIENCE:?}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Runs a subcommand to its end.
+pub(crate) fn run(args: &[&str]) -> Output {
+    sawlog().args(args).stdin(Stdio::null()).output().expect("the binary starts")
+}
+
+/// Where two texts differ first, for a message that can be read.
+#[track_caller]
+pub(crate) fn assert_same_bytes(found: &[u8], expected: &[u8], what: &str) {
+    if found == expected {
+        return;
+    }
+    let at = found.iter().zip(expected).take_while(|(a, b)| a == b).count();
+    let around = |bytes: &[u8]| {
+        let range = at.saturating_sub(80).min(bytes.len())..(at + 80).min(bytes.len());
+        String::from_utf8_lossy(&bytes[range]).into_owned()
+    };
+    panic!(
+        "{what}: {} bytes found, {} expected, different from byte {at} on:\n{:?}\n{:?}",
+        found.len(),
+        expected.len(),
+        around(found),
+        around(expected)
+    );
+}

@@ -1,0 +1,111 @@
+//! Pushes: durable when answered, retries harmless, bad bodies refused with the reason.
+
+use std::io::Write;
+
+use crate::node::{Node, Setup};
+
+const JSON: (&str, &str) = ("content-type", "application/json");
+const PUSH: &str = "/loki/api/v1/push";
+
+fn node(dir: &tempfile::TempDir) -> Node {
+    Setup::new(&dir.path().join("data")).start().ready()
+}
+
+fn body(lines: &[(i64, &str)]) -> Vec<u8> {
+    let values: Vec<_> =
+        lines.iter().map(|(time, line)| serde_json::json!([time.to_string(), line])).collect();
+    let body = serde_json::json!({"streams": [{"stream": {"app": "pushed"}, "values": values}]});
+    serde_json::to_vec(&body).unwrap()
+}
+
+fn times(node: &Node) -> Vec<(String, String)> {
+    let params = [
+        ("query", r#"{app="pushed"}"#),
+        ("start", "0"),
+        ("end", "2000000000"),
+        ("direction", "forward"),
+        ("limit", "5000"),
+    ];
+    let (status, body) = node.get("/loki/api/v1/query_range", &params);
+    assert_eq!(status, 200, "{}", String::from_utf8_lossy(&body));
+    let answer: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    let values = answer["data"]["result"][0]["values"].as_array().cloned().unwrap_or_default();
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    values.iter().map(|value| (text(&value[0]), text(&value[1]))).collect()
+}
+
+#[test]
+fn a_retry_adds_nothing_and_equal_times_get_a_nanosecond() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut first = node(&dir);
+    let lines = [(1_000, "a"), (1_000, "b"), (1_000, "a"), (900, "old"), (1_001, "c")];
+    let expected: Vec<(String, String)> =
+        [(900, "old"), (1_000, "a"), (1_001, "b"), (1_002, "c")]
+            .map(|(time, line)| (time.to_string(), line.to_owned()))
+            .to_vec();
+    for _ in 0..3 {
+        assert_eq!(first.post(PUSH, &[JSON], &body(&lines)), (204, String::new()));
+        assert_eq!(times(&first), expected);
+    }
+    assert_eq!(first.metric("sawlog_push_retries_total"), 1.0 + 5.0 + 5.0);
+    // What was answered with 204 survives kill -9, and a retry after it adds nothing.
+    first.kill();
+    let second = node(&dir);
+    assert_eq!(second.post(PUSH, &[JSON], &body(&lines)), (204, String::new()));
+    assert_eq!(times(&second), expected);
+}
+
+#[test]
+fn gzip_and_metadata_are_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = node(&dir);
+    let json = br#"{"streams":[{"stream":{"app":"pushed"},"values":[["5","line",{"trace_id":"0af7"}]]}]}"#;
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(json).unwrap();
+    let headers = [JSON, ("content-encoding", "gzip")];
+    assert_eq!(node.post(PUSH, &headers, &gzip.finish().unwrap()), (204, String::new()));
+    assert_eq!(node.count(r#"{app="pushed"} | trace_id="0af7""#), 1);
+    assert_eq!(node.count(r#"{app="pushed"} | trace_id="other""#), 0);
+    // Nothing is added to pushed streams: no level, no service name.
+    let params = [("query", r#"{app="pushed"}"#), ("start", "0"), ("end", "9")];
+    let (_, body) = node.get("/loki/api/v1/query_range", &params);
+    let answer: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    let stream = &answer["data"]["result"][0]["stream"];
+    assert_eq!(stream, &serde_json::json!({"app": "pushed", "trace_id": "0af7"}));
+}
+
+#[test]
+fn a_wrong_body_is_refused_with_the_reason() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = node(&dir);
+    let long = format!(
+        r#"{{"streams":[{{"stream":{{"app":"a"}},"values":[["1","{}"]]}}]}}"#,
+        "x".repeat(300 * 1024)
+    );
+    let cases: [(&str, &[u8], u16, &str); 8] = [
+        ("application/json", b"{", 400, "line 1"),
+        ("application/json", br#"{"streams":[{"stream":{"a":"b"},"values":[[1,"x"]]}]}"#, 400, "string"),
+        ("application/json", br#"{"streams":[{"stream":{"a":"b"},"values":[["yesterday","x"]]}]}"#, 400, "yesterday"),
+        ("application/json", br#"{"streams":[{"stream":{"a-b":"c"},"values":[["1","x"]]}]}"#, 400, "a-b"),
+        ("application/json", br#"{"streams":[{"stream":{},"values":[["1","x"]]}]}"#, 400, "label"),
+        ("application/json", br#"{"streams":[{"stream":{"a":"b"},"values":[["1"]]}]}"#, 400, "entry"),
+        ("application/x-protobuf", b"\x00", 415, "application/json"),
+        ("application/json", long.as_bytes(), 400, "307200"),
+    ];
+    for (kind, body, status, names) in cases {
+        let (found, text) = node.post(PUSH, &[("content-type", kind)], body);
+        assert_eq!(found, status, "{text}");
+        assert!(text.contains(names), "{text:?} does not name {names:?}");
+    }
+    let headers = [JSON, ("content-encoding", "gzip")];
+    let (status, text) = node.post(PUSH, &headers, b"no gzip");
+    assert_eq!(status, 400);
+    assert!(text.contains("gzip"), "{text}");
+    // A bomb inflates to more than the limit and is stopped there.
+    let mut bomb = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    bomb.write_all(&vec![b' '; 40 << 20]).unwrap();
+    let (status, text) = node.post(PUSH, &headers, &bomb.finish().unwrap());
+    assert_eq!(status, 413, "{text}");
+    assert_eq!(node.count("{app=~\".+\"}"), 0, "nothing of a refused request is stored");
+    crate::node::eventually("ready", || node.get("/ready", &[]).0, |status| *status == 200);
+}
