@@ -42,15 +42,13 @@ impl Config {
         };
         let seal_interval = match (args.seal_interval, &file.seal_interval) {
             (Some(interval), _) => interval,
-            (None, Some(text)) => duration(text).map_err(anyhow::Error::msg).context(
-                "seal_interval in the configuration file",
-            )?,
+            (None, Some(text)) => duration(text)
+                .map_err(anyhow::Error::msg)
+                .context("seal_interval in the configuration file")?,
             (None, None) => Duration::from_secs(600),
         };
-        let listen = args
-            .listen
-            .or(file.listen)
-            .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 7411)));
+        let listen =
+            args.listen.or(file.listen).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 7411)));
         if !listen.ip().is_loopback() && !args.no_auth_i_know && !file.no_auth_i_know {
             bail!(
                 "listening on {listen} would let everybody who reaches it read all logs: there is \

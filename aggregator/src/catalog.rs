@@ -87,7 +87,6 @@ impl Catalog {
         let name = self.file.path().file_name().unwrap_or_default();
         CatalogMark { file: name.to_string_lossy().into_owned(), len: self.file.len() }
     }
-
 }
 
 /// The name of the catalog that the seal `seal` began.

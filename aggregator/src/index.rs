@@ -222,9 +222,7 @@ impl IndexView {
     ) -> Result<Vec<BlockAddress>, StoreError> {
         let query = self.query(formula, streams);
         let within = Within { fields: self.fields, from, to };
-        self.searcher
-            .search(&query, &within)
-            .map_err(StoreError::index("search", &self.path))
+        self.searcher.search(&query, &within).map_err(StoreError::index("search", &self.path))
     }
 
     fn query(&self, formula: &Formula, streams: Option<&[StreamNumber]>) -> Box<dyn Query> {

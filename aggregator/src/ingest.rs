@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use sawlog_transport::run::Addresses;
-use sawlog_transport::{
-    Batch, DecodeError, Frame, LineColumns, Piece, PieceKind, Run, StreamId,
-};
+use sawlog_transport::{Batch, DecodeError, Frame, LineColumns, Piece, PieceKind, Run, StreamId};
 
 use crate::hot::HotRun;
 use crate::ledger::Ledger;

@@ -37,11 +37,8 @@ impl Formula {
     /// What must hold for a text that matches `pattern` somewhere; `Any` if the pattern is not
     /// understood (whoever compiles it reports that).
     pub fn regex(pattern: &str) -> Formula {
-        let parsed = regex_syntax::ParserBuilder::new()
-            .utf8(false)
-            .unicode(true)
-            .build()
-            .parse(pattern);
+        let parsed =
+            regex_syntax::ParserBuilder::new().utf8(false).unicode(true).build().parse(pattern);
         parsed.map_or(Formula::Any, |hir| required(&hir).finish())
     }
 

@@ -127,7 +127,8 @@ fn next_good(bytes: &[u8], at: usize) -> Option<usize> {
 
 fn record_at(bytes: &[u8], at: usize) -> Result<&[u8], &'static str> {
     let header = bytes.get(at..at + 8).ok_or("a record's header is incomplete")?;
-    let word = |n: usize| u32::from_le_bytes([header[n], header[n + 1], header[n + 2], header[n + 3]]);
+    let word =
+        |n: usize| u32::from_le_bytes([header[n], header[n + 1], header[n + 2], header[n + 3]]);
     let len = word(0) as usize;
     if len > RECORD_BYTES_MAX {
         return Err("a record's length is impossible");

@@ -87,12 +87,8 @@ impl Sealer {
         if let (Some(active), false) = (&mut self.active, blocks.is_empty()) {
             active.commit(seal)?;
         }
-        let mut record = ManifestRecord {
-            seal,
-            positions: job.positions,
-            catalog,
-            ..self.record.clone()
-        };
+        let mut record =
+            ManifestRecord { seal, positions: job.positions, catalog, ..self.record.clone() };
         if let Some(active) = &self.active {
             record.slices.retain(|mark| mark.id != active.mark().id);
             record.slices.push(active.mark().clone());

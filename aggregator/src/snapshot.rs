@@ -134,7 +134,9 @@ impl Source {
     /// A [`SliceReadError`] for a block that opened but whose lines cannot be inflated.
     pub fn damaged(&self, source: sawlog_transport::DecodeError) -> SliceReadError {
         match self {
-            Source::Hot(_) => SliceReadError { path: "memory".into(), at: 0, source: source.into() },
+            Source::Hot(_) => {
+                SliceReadError { path: "memory".into(), at: 0, source: source.into() }
+            }
             Source::Sealed { slice, address } => slice.damaged(address, source.into()),
         }
     }
@@ -147,7 +149,9 @@ impl Opened {
     }
 
     /// The columns of all lines.
-    pub fn lines(&self) -> Result<std::borrow::Cow<'_, LineColumns>, sawlog_transport::DecodeError> {
+    pub fn lines(
+        &self,
+    ) -> Result<std::borrow::Cow<'_, LineColumns>, sawlog_transport::DecodeError> {
         match &self.body {
             Body::Hot(hot) => Ok(std::borrow::Cow::Borrowed(&hot.lines)),
             Body::Sealed(block) => Ok(std::borrow::Cow::Owned(block.frame.lines()?)),

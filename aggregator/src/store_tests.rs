@@ -205,7 +205,11 @@ fn a_big_run_is_stored_as_it_came_and_small_ones_together() {
 #[derive(Clone, Debug)]
 enum Action {
     /// Send lines `from..to` of a stream's file.
-    Send { stream: u8, from: u8, count: u8 },
+    Send {
+        stream: u8,
+        from: u8,
+        count: u8,
+    },
     Seal,
     Crash,
 }
@@ -260,9 +264,27 @@ proptest! {
 /// Lines and needles from one small alphabet, so that they meet often.
 fn fragment() -> impl Strategy<Value = String> {
     let words = [
-        "error", "Error", "time", "timeout", "x4time99", "ab", "user=alice", "4bf92f35", "caf\u{e9}",
-        "\u{212A}elvin", "\u{17F}top", "kelvin", "stop", "\\n", "\\u0041", "\t", " ", "-", "status=500",
-        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "Z",
+        "error",
+        "Error",
+        "time",
+        "timeout",
+        "x4time99",
+        "ab",
+        "user=alice",
+        "4bf92f35",
+        "caf\u{e9}",
+        "\u{212A}elvin",
+        "\u{17F}top",
+        "kelvin",
+        "stop",
+        "\\n",
+        "\\u0041",
+        "\t",
+        " ",
+        "-",
+        "status=500",
+        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+        "Z",
     ];
     proptest::sample::select(words.to_vec()).prop_map(str::to_owned)
 }

@@ -97,7 +97,8 @@ mod tests {
         let words = words_of(text.as_bytes());
         assert_eq!(words.flags, INCOMPLETE);
         assert_eq!(words.text.split_whitespace().count(), WORDS_MAX);
-        let all_known: String = (0..WORDS_MAX).map(|n| letters(n) + " " + &letters(n) + " ").collect();
+        let all_known: String =
+            (0..WORDS_MAX).map(|n| letters(n) + " " + &letters(n) + " ").collect();
         assert_eq!(words_of(all_known.as_bytes()).flags, 0);
     }
 }

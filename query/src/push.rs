@@ -48,9 +48,13 @@ pub struct PushedStream {
 /// Why a push was refused or failed.
 #[derive(Debug, thiserror::Error)]
 pub enum PushError {
-    #[error("entry {entry} of stream {stream} has a line of {found} bytes, at most {LINE_BYTES_MAX} are allowed; nothing of the request was stored")]
+    #[error(
+        "entry {entry} of stream {stream} has a line of {found} bytes, at most {LINE_BYTES_MAX} are allowed; nothing of the request was stored"
+    )]
     LineTooLong { stream: String, entry: usize, found: usize },
-    #[error("entry {entry} of stream {stream} has {found} bytes of structured metadata, at most {FRAME_METADATA_BYTES_MAX} are allowed; nothing of the request was stored")]
+    #[error(
+        "entry {entry} of stream {stream} has {found} bytes of structured metadata, at most {FRAME_METADATA_BYTES_MAX} are allowed; nothing of the request was stored"
+    )]
     MetadataTooLarge { stream: String, entry: usize, found: usize },
     /// What was pushed before the start is not known yet, so a retry could not be told.
     #[error("not ready: replaying what was not sealed at the last stop; send the request again")]
@@ -64,6 +68,9 @@ pub enum PushError {
     #[error("cannot look for entries that are held already")]
     Query(#[from] QueryError),
 }
+
+/// What is held of a stream: time → line and metadata.
+type Held = BTreeMap<i64, (Vec<u8>, Vec<u8>)>;
 
 /// Takes pushes for one process.
 pub struct Receiver {
@@ -189,14 +196,18 @@ impl Receiver {
     }
 
     /// The entries held for the stream at the times of the request, and shortly behind.
-    fn held(&self, stream: &PushedStream) -> Result<BTreeMap<i64, (Vec<u8>, Vec<u8>)>, PushError> {
+    fn held(&self, stream: &PushedStream) -> Result<Held, PushError> {
         let times = || stream.entries.iter().map(|entry| entry.time);
         let (Some(from), Some(to)) = (times().min(), times().max()) else {
-            return Ok(BTreeMap::new());
+            return Ok(Held::new());
         };
-        let known = self.store.streams().find(StreamId::of_labels(&stream.labels)).map(|(n, s)| (n, s.max_time));
-        let Some((number, max_time)) = known else { return Ok(BTreeMap::new()) };
-        let mut held = BTreeMap::new();
+        let known = self
+            .store
+            .streams()
+            .find(StreamId::of_labels(&stream.labels))
+            .map(|(n, s)| (n, s.max_time));
+        let Some((number, max_time)) = known else { return Ok(Held::new()) };
+        let mut held = Held::new();
         if max_time < from {
             return Ok(held);
         }
@@ -244,13 +255,14 @@ impl Receiver {
             let to = from + lines.source_bytes();
             state.offsets.insert(stream, to);
             let piece = Piece { generation: self.generation, from, to, kind: PieceKind::Text };
-            let input =
-                RunInput { read_time: now(), pieces: &[piece], lines: &lines, text: &text };
+            let input = RunInput { read_time: now(), pieces: &[piece], lines: &lines, text: &text };
             loop {
                 let open = builder.get_or_insert_with(|| self.builder(state));
                 match open.push_run(stream, &labels, input) {
                     Ok(()) => break,
-                    Err(BatchPushError::Full) => batches.extend(builder.take().map(BatchBuilder::finish)),
+                    Err(BatchPushError::Full) => {
+                        batches.extend(builder.take().map(BatchBuilder::finish))
+                    }
                     Err(err) => unreachable!("runs are cut to fit: {err}"),
                 }
             }

@@ -72,7 +72,8 @@ fn a_directory_that_is_not_there_or_not_ours() {
 #[test]
 fn an_unreadable_directory_loses_nothing_else() {
     let dir = tempfile::tempdir().unwrap();
-    let run_of = |n: u32| dir.path().join(format!("work/slaves/S/frameworks/F/executors/e{n}/runs/c"));
+    let run_of =
+        |n: u32| dir.path().join(format!("work/slaves/S/frameworks/F/executors/e{n}/runs/c"));
     for n in 0..2 {
         std::fs::create_dir_all(run_of(n)).unwrap();
         std::fs::write(run_of(n).join("stdout"), "line\n").unwrap();
@@ -122,7 +123,8 @@ fn malformed_queries() {
         assert_eq!(status, 400, "{query}");
         assert_names(&String::from_utf8(body).unwrap(), &[names]);
     }
-    let bad_params = [("limit", "0"), ("limit", "6000"), ("start", "x"), ("step", "-1"), ("direction", "up")];
+    let bad_params =
+        [("limit", "0"), ("limit", "6000"), ("start", "x"), ("step", "-1"), ("direction", "up")];
     for (name, value) in bad_params {
         let params = [("query", r#"{app="x"}"#), (name, value)];
         let (status, body) = node.get("/loki/api/v1/query_range", &params);
@@ -138,9 +140,8 @@ fn malformed_queries() {
 fn a_damaged_manifest_tail_is_cut_and_replayed() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("app.log");
-    let setup = Setup::new(&dir.path().join("data"))
-        .arg("--path", &file)
-        .arg("--seal-interval", "100ms");
+    let setup =
+        Setup::new(&dir.path().join("data")).arg("--path", &file).arg("--seal-interval", "100ms");
     std::fs::write(&file, "first\n").unwrap();
     let node = setup.start();
     eventually("seals", || node.metric("sawlog_aggregator_seals_total"), |n| *n >= 1.0);

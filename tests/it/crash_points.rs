@@ -41,7 +41,8 @@ fn aborted_at_any_step_the_store_holds_what_was_written() {
                     let n = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                     let Some(point) = POINTS.get(n) else { break };
                     // A slice is created once in a store's first day.
-                    let passes: &[u32] = if *point == "seal::slice_created" { &[1] } else { &[1, 3] };
+                    let passes: &[u32] =
+                        if *point == "seal::slice_created" { &[1] } else { &[1, 3] };
                     for nth in passes {
                         abort_at(point, *nth);
                     }
@@ -54,16 +55,12 @@ fn aborted_at_any_step_the_store_holds_what_was_written() {
 fn abort_at(point: &str, nth: u32) {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("app.log");
-    let setup = Setup::new(&dir.path().join("data"))
-        .arg("--path", &file)
-        .arg("--seal-interval", "100ms");
+    let setup =
+        Setup::new(&dir.path().join("data")).arg("--path", &file).arg("--seal-interval", "100ms");
     append(&file, 0);
     let mut written = 1;
-    let mut node = match setup.clone().abort_at(point, nth).try_start() {
-        Ok(node) => Some(node),
-        // Aborted before it listened.
-        Err(_) => None,
-    };
+    // Some points are passed before it listens.
+    let mut node = setup.clone().abort_at(point, nth).try_start().ok();
     if let Some(node) = &mut node {
         eventually(
             &format!("abort at {point}"),

@@ -46,9 +46,8 @@ impl Agent {
 
     fn spawn_writers(&self, pause: Duration) -> Vec<Child> {
         let run_of = |writer: u32| {
-            self.work_dir().join(format!(
-                "slaves/S1/frameworks/F1/executors/e{writer}/runs/c{writer}"
-            ))
+            self.work_dir()
+                .join(format!("slaves/S1/frameworks/F1/executors/e{writer}/runs/c{writer}"))
         };
         (0..WRITERS)
             .map(|writer| {

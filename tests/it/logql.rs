@@ -31,8 +31,10 @@ fn ask(node: &Node, endpoint: &str, params: &[(&str, String)]) -> (u16, Value) {
 
 fn our_streams() -> Vec<Value> {
     let stream = |app: &str, values: &[(i64, &str)]| {
-        let values: Vec<Value> =
-            values.iter().map(|(ns, line)| json!([(BASE * 1_000_000_000 + ns).to_string(), line])).collect();
+        let values: Vec<Value> = values
+            .iter()
+            .map(|(ns, line)| json!([(BASE * 1_000_000_000 + ns).to_string(), line]))
+            .collect();
         json!({"stream": {"app": app, "stream": "stdout"}, "values": values})
     };
     let second = 1_000_000_000;
@@ -157,7 +159,8 @@ fn recorded_answers() {
         serde_json::from_slice(&std::fs::read(dir.join(name)).unwrap()).unwrap()
     };
     let data = tempfile::tempdir().unwrap();
-    let node = Setup::new(&data.path().join("data")).arg("--seal-interval", "200ms").start().ready();
+    let node =
+        Setup::new(&data.path().join("data")).arg("--seal-interval", "200ms").start().ready();
     let streams: Vec<Value> = read("streams.json")
         .iter()
         .map(|stream| {
@@ -173,7 +176,9 @@ fn recorded_answers() {
             .as_object()
             .unwrap()
             .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str().map_or(value.to_string(), str::to_owned)))
+            .map(|(name, value)| {
+                (name.as_str(), value.as_str().map_or(value.to_string(), str::to_owned))
+            })
             .collect();
         let (status, found) = ask(&node, case["endpoint"].as_str().unwrap(), &params);
         if found.as_str().is_some_and(|text| text.contains("not supported yet")) {

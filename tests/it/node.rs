@@ -143,7 +143,11 @@ impl Node {
     }
 
     /// `Err` if there is no (whole) answer, as from a process that died.
-    pub(crate) fn try_get(&self, path: &str, params: &[(&str, &str)]) -> Result<(u16, Vec<u8>), String> {
+    pub(crate) fn try_get(
+        &self,
+        path: &str,
+        params: &[(&str, &str)],
+    ) -> Result<(u16, Vec<u8>), String> {
         let mut request = agent().get(format!("{}{path}", self.addr));
         for (name, value) in params {
             request = request.query(name, value);
@@ -193,9 +197,9 @@ impl Node {
     pub(crate) fn metric(&self, name: &str) -> f64 {
         let (_, body) = self.get("/metrics", &[]);
         let text = String::from_utf8_lossy(&body);
-        let line = text.lines().find(|line| {
-            line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{']))
-        });
+        let line = text
+            .lines()
+            .find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{'])));
         line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0.0)
     }
 }

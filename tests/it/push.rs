@@ -39,10 +39,9 @@ fn a_retry_adds_nothing_and_equal_times_get_a_nanosecond() {
     let dir = tempfile::tempdir().unwrap();
     let mut first = node(&dir);
     let lines = [(1_000, "a"), (1_000, "b"), (1_000, "a"), (900, "old"), (1_001, "c")];
-    let expected: Vec<(String, String)> =
-        [(900, "old"), (1_000, "a"), (1_001, "b"), (1_002, "c")]
-            .map(|(time, line)| (time.to_string(), line.to_owned()))
-            .to_vec();
+    let expected: Vec<(String, String)> = [(900, "old"), (1_000, "a"), (1_001, "b"), (1_002, "c")]
+        .map(|(time, line)| (time.to_string(), line.to_owned()))
+        .to_vec();
     for _ in 0..3 {
         assert_eq!(first.post(PUSH, &[JSON], &body(&lines)), (204, String::new()));
         assert_eq!(times(&first), expected);
@@ -59,7 +58,8 @@ fn a_retry_adds_nothing_and_equal_times_get_a_nanosecond() {
 fn gzip_and_metadata_are_taken() {
     let dir = tempfile::tempdir().unwrap();
     let node = node(&dir);
-    let json = br#"{"streams":[{"stream":{"app":"pushed"},"values":[["5","line",{"trace_id":"0af7"}]]}]}"#;
+    let json =
+        br#"{"streams":[{"stream":{"app":"pushed"},"values":[["5","line",{"trace_id":"0af7"}]]}]}"#;
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     gzip.write_all(json).unwrap();
     let headers = [JSON, ("content-encoding", "gzip")];
@@ -84,11 +84,31 @@ fn a_wrong_body_is_refused_with_the_reason() {
     );
     let cases: [(&str, &[u8], u16, &str); 8] = [
         ("application/json", b"{", 400, "line 1"),
-        ("application/json", br#"{"streams":[{"stream":{"a":"b"},"values":[[1,"x"]]}]}"#, 400, "string"),
-        ("application/json", br#"{"streams":[{"stream":{"a":"b"},"values":[["yesterday","x"]]}]}"#, 400, "yesterday"),
-        ("application/json", br#"{"streams":[{"stream":{"a-b":"c"},"values":[["1","x"]]}]}"#, 400, "a-b"),
+        (
+            "application/json",
+            br#"{"streams":[{"stream":{"a":"b"},"values":[[1,"x"]]}]}"#,
+            400,
+            "string",
+        ),
+        (
+            "application/json",
+            br#"{"streams":[{"stream":{"a":"b"},"values":[["yesterday","x"]]}]}"#,
+            400,
+            "yesterday",
+        ),
+        (
+            "application/json",
+            br#"{"streams":[{"stream":{"a-b":"c"},"values":[["1","x"]]}]}"#,
+            400,
+            "a-b",
+        ),
         ("application/json", br#"{"streams":[{"stream":{},"values":[["1","x"]]}]}"#, 400, "label"),
-        ("application/json", br#"{"streams":[{"stream":{"a":"b"},"values":[["1"]]}]}"#, 400, "entry"),
+        (
+            "application/json",
+            br#"{"streams":[{"stream":{"a":"b"},"values":[["1"]]}]}"#,
+            400,
+            "entry",
+        ),
         ("application/x-protobuf", b"\x00", 415, "application/json"),
         ("application/json", long.as_bytes(), 400, "307200"),
     ];

@@ -65,7 +65,9 @@ fn the_code_map_names_every_module() {
         for entry in std::fs::read_dir(root().join(name).join("src")).unwrap() {
             let path = entry.unwrap().path();
             let module = path.file_stem().unwrap().to_string_lossy().into_owned();
-            let known = module == "lib" || module.ends_with("_tests") || map.contains(&format!("`{module}`"));
+            let known = module == "lib"
+                || module.ends_with("_tests")
+                || map.contains(&format!("`{module}`"));
             assert!(known, "ARCHITECTURE.md does not name `{module}` of {name}");
         }
     }

@@ -147,6 +147,50 @@ fn a_deleted_sandbox_is_read_to_its_end_and_forgotten() {
 }
 
 #[test]
+fn a_deleted_file_stays_open_until_its_bytes_are_acknowledged() {
+    let mut f = Fixture::new();
+    f.append(&out(""), "1\n");
+    f.recorder.set(Mode::Hold);
+    f.pump();
+    f.remove(&out(""));
+    f.wait(60 * SECOND);
+    assert_eq!(f.collector().status().files_open, 1);
+    f.recorder.set(Mode::Acknowledge);
+    f.pump();
+    assert_eq!(f.collector().status().files_open, 0);
+}
+
+/// The logger renames, and takes its time before it writes on.
+#[test]
+fn a_cut_line_waits_for_a_file_that_is_open_and_still_empty() {
+    let mut f = Fixture::new();
+    f.append(&out(""), "cut ");
+    f.pump();
+    f.rename(&out(""), &out(".1"));
+    let mut writer = f.writer(&out(""));
+    f.wait(60 * SECOND);
+    assert_eq!(f.stdout(), [] as [&str; 0]);
+    writer.write_all(b"here\n").expect("write");
+    f.pump();
+    assert_eq!(f.stdout(), ["cut here"]);
+}
+
+#[test]
+fn an_unterminated_late_write_is_not_joined_with_what_comes_after_it() {
+    let mut f = Fixture::new();
+    f.append(&out(""), "1\n");
+    f.pump();
+    f.rename(&out(""), &out(".1"));
+    f.append(&out(""), "2\n");
+    f.pump();
+    f.append(&out(".1"), "late");
+    f.pump();
+    f.append(&out(""), "3\n");
+    f.wait(6 * SECOND);
+    assert_eq!(f.stdout(), ["1", "2", "3", "late"]);
+}
+
+#[test]
 fn a_late_writer_of_a_rotated_and_deleted_file_is_read() {
     let mut f = Fixture::new();
     let mut old = f.writer(&out(""));
@@ -184,6 +228,23 @@ fn a_line_that_another_writer_is_still_writing_is_not_joined() {
     f.wait(6 * SECOND);
     assert_eq!(f.stdout(), ["new", "unfinished"]);
     assert_eq!(f.metrics.lines_rejoined.get(), 0);
+}
+
+#[test]
+fn what_was_not_joined_in_time_is_never_joined() {
+    let mut f = Fixture::new();
+    let mut old = f.writer(&out(""));
+    old.write_all(b"old").expect("write");
+    f.pump();
+    f.rename(&out(""), &out(".1"));
+    let mut new = f.writer(&out(""));
+    new.write_all(b"new").expect("write");
+    f.wait(3 * SECOND);
+    drop(old);
+    f.wait(6 * SECOND);
+    new.write_all(b"er\n").expect("write");
+    f.pump();
+    assert_eq!(f.stdout(), ["old", "newer"]);
 }
 
 #[test]

@@ -59,6 +59,37 @@ fn collects_stops_and_goes_on() {
     assert_eq!(s.recorder.store.lock().duplicates, 0);
 }
 
+/// Rotation as fast as the machine can, with lines cut, while the collector looks: names change
+/// between listing and opening all the time.
+#[test]
+fn names_that_change_while_they_are_listed_lose_nothing() {
+    const ROTATIONS: usize = 150;
+    let s = setup();
+    let path = s.temp.path().join(RUN).join("stdout");
+    let rotated = |n: usize| if n == 0 { path.clone() } else { path.with_extension(n.to_string()) };
+    let handle =
+        Collector::start(s.config.clone(), s.recorder.clone(), &Registry::new()).expect("starts");
+    for rotation in 0..ROTATIONS {
+        fs::write(&path, format!("end\n{rotation} whole\n{} ", rotation + 1)).expect("write");
+        for n in (0..rotation.min(ROTATIONS)).rev() {
+            // What is older than the oldest kept name was renamed before.
+            if rotated(n).exists() {
+                fs::rename(rotated(n), rotated(n + 1)).expect("rename");
+            }
+        }
+    }
+    fs::write(&path, "end\n").expect("write");
+    let texts = || s.recorder.store.lock().texts(stream(b"c1", b"stdout"));
+    until(|| texts().len() == 2 * ROTATIONS + 1);
+    let mut expected = vec![b"end".to_vec()];
+    for rotation in 0..ROTATIONS {
+        expected.push(format!("{rotation} whole").into_bytes());
+        expected.push(format!("{} end", rotation + 1).into_bytes());
+    }
+    assert_eq!(texts(), expected);
+    handle.stop(Instant::now() + PATIENCE).expect("no panic");
+}
+
 #[test]
 fn a_stop_does_not_wait_for_ever() {
     let s = setup();

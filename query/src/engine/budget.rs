@@ -33,11 +33,15 @@ impl Default for Limits {
 /// Why a query has no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum QueryError {
-    #[error("the query looked at {limit} bytes of text without an end: shorten the time range, or name an app")]
+    #[error(
+        "the query looked at {limit} bytes of text without an end: shorten the time range, or name an app"
+    )]
     ScanLimit { limit: u64 },
     #[error("the answer is larger than {limit} bytes: lower the limit, or use /api/v1/export")]
     ResultLimit { limit: usize },
-    #[error("the answer has more than {limit} numbers (series × steps): group by fewer labels, or enlarge the step")]
+    #[error(
+        "the answer has more than {limit} numbers (series × steps): group by fewer labels, or enlarge the step"
+    )]
     CellLimit { limit: usize },
     #[error("the query took longer than {0:?}: shorten the time range, or name an app")]
     Timeout(Duration),

@@ -53,16 +53,18 @@ fn in_file_order(
         match source.open() {
             Ok(opened) => {
                 let selected = opened.runs.iter().filter(|run| plan.stream(run.number).is_some());
-                places.extend(selected.map(|run| RunPlace {
-                    stream: run.stream,
-                    partition: run.partition,
-                    arrival: run.arrival,
-                    begins: run
-                        .run
-                        .pieces
-                        .first()
-                        .map_or((GenerationId(0), 0), |piece| (piece.generation, piece.from)),
-                    source: n,
+                places.extend(selected.map(|run| {
+                    RunPlace {
+                        stream: run.stream,
+                        partition: run.partition,
+                        arrival: run.arrival,
+                        begins: run
+                            .run
+                            .pieces
+                            .first()
+                            .map_or((GenerationId(0), 0), |piece| (piece.generation, piece.from)),
+                        source: n,
+                    }
                 }));
             }
             Err(err) => budget.damaged(&err),

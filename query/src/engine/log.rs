@@ -35,11 +35,7 @@ pub struct LogQuery<'a> {
 ///
 /// # Errors
 /// The budget is used up, or the store cannot be read.
-pub fn run(
-    store: &Store,
-    query: &LogQuery<'_>,
-    budget: &Budget,
-) -> Result<Vec<Entry>, QueryError> {
+pub fn run(store: &Store, query: &LogQuery<'_>, budget: &Budget) -> Result<Vec<Entry>, QueryError> {
     let plan = Plan::new(store, query.log, query.from, query.to)?;
     let mut sources = plan.sources(store)?;
     match query.direction {

@@ -57,8 +57,8 @@ enum Step {
 
 /// A text or an expression to be found in a line.
 #[derive(Clone, Debug)]
-pub(super) enum Needle {
-    Literal(Finder<'static>),
+enum Needle {
+    Literal(Box<Finder<'static>>),
     Regex(Regex),
 }
 
@@ -144,7 +144,8 @@ impl Pipeline {
     /// A literal that every line that passes contains, if the first line filter is one: a whole
     /// block can be searched for it at once.
     pub fn leading_literal(&self) -> Option<&Finder<'static>> {
-        let first = self.steps.iter().find(|step| matches!(step, Step::Line { negated: false, .. }));
+        let first =
+            self.steps.iter().find(|step| matches!(step, Step::Line { negated: false, .. }));
         match first {
             Some(Step::Line { any_of, .. }) => match any_of.as_slice() {
                 [Needle::Literal(finder)] if !finder.needle().is_empty() => Some(finder),
@@ -174,7 +175,7 @@ fn line_step(filter: &LineFilter) -> Result<Step, PatternError> {
         Ok(if filter.op.is_regex() {
             Needle::Regex(unanchored(text)?)
         } else {
-            Needle::Literal(Finder::new(text).into_owned())
+            Needle::Literal(Box::new(Finder::new(text).into_owned()))
         })
     };
     let any_of = filter.alternatives.iter().map(needle).collect::<Result<_, PatternError>>()?;

@@ -36,9 +36,9 @@ pub struct StreamPlan {
 
 impl StreamPlan {
     pub fn accepts_level(&self, entry: &EntryView<'_>) -> bool {
-        self.level.iter().all(|matcher| {
-            matcher.accepts(&value_of(&self.labels, entry, &matcher.name))
-        })
+        self.level
+            .iter()
+            .all(|matcher| matcher.accepts(&value_of(&self.labels, entry, &matcher.name)))
     }
 }
 

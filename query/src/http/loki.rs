@@ -24,11 +24,7 @@ pub(super) async fn query_range(
     api.counted("query_range", answer)
 }
 
-async fn range(
-    api: Arc<Api>,
-    headers: &HeaderMap,
-    params: &Params,
-) -> Result<Response, HttpError> {
+async fn range(api: Arc<Api>, headers: &HeaderMap, params: &Params) -> Result<Response, HttpError> {
     let expr = parse(params.required("query")?, ParseOptions::default())?;
     let (start, end) = params.range(now())?;
     let step = params.step(start, end)?;

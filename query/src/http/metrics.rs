@@ -1,6 +1,8 @@
 //! The query side's own metrics.
 
-use prometheus::{HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{
+    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+};
 
 /// Counters, gauges and histograms of the HTTP API.
 pub(super) struct Metrics {

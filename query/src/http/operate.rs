@@ -24,13 +24,18 @@ pub(super) async fn metrics(State(api): State<Arc<Api>>) -> Response {
     let mut text = Vec::new();
     let encoder = TextEncoder::new();
     match encoder.encode(&api.registry.gather(), &mut text) {
-        Ok(()) => ([(header::CONTENT_TYPE, encoder.format_type().to_owned())], text).into_response(),
-        Err(err) => HttpError::new(StatusCode::INTERNAL_SERVER_ERROR, err.to_string()).into_response(),
+        Ok(()) => {
+            ([(header::CONTENT_TYPE, encoder.format_type().to_owned())], text).into_response()
+        }
+        Err(err) => {
+            HttpError::new(StatusCode::INTERNAL_SERVER_ERROR, err.to_string()).into_response()
+        }
     }
 }
 
 /// Everything else.
 pub(super) async fn not_found(uri: Uri) -> Response {
-    let text = format!("there is no {}: see /loki/api/v1/query_range or /api/v1/search", uri.path());
+    let text =
+        format!("there is no {}: see /loki/api/v1/query_range or /api/v1/search", uri.path());
     HttpError::new(StatusCode::NOT_FOUND, text).into_response()
 }

@@ -136,9 +136,9 @@ impl Params {
         match text.to_ascii_lowercase().as_str() {
             "backward" => Ok(Direction::Backward),
             "forward" => Ok(Direction::Forward),
-            _ => Err(HttpError::bad_request(format!(
-                "direction={text}: write backward or forward"
-            ))),
+            _ => {
+                Err(HttpError::bad_request(format!("direction={text}: write backward or forward")))
+            }
         }
     }
 
@@ -183,7 +183,7 @@ pub(crate) fn parse_time(text: &str) -> Option<i64> {
 
 fn seconds(text: &str) -> Option<i64> {
     let seconds: f64 = text.parse().ok()?;
-    (seconds.is_finite() && seconds < 1e10).then(|| (seconds * 1e9) as i64)
+    (seconds.is_finite() && seconds < 1e10).then_some((seconds * 1e9) as i64)
 }
 
 /// A duration such as `1h30m`, `15000ms` or `1.5h`: nanoseconds.

@@ -93,7 +93,8 @@ fn gunzip(body: &[u8]) -> Result<Vec<u8>, HttpError> {
         .read_to_end(&mut inflated)
         .map_err(|err| HttpError::bad_request(format!("the body is no gzip: {err}")))?;
     if inflated.len() > PUSH_BYTES_MAX {
-        let text = format!("the body inflates to more than {PUSH_BYTES_MAX} bytes: send less at once");
+        let text =
+            format!("the body inflates to more than {PUSH_BYTES_MAX} bytes: send less at once");
         return Err(HttpError::new(StatusCode::PAYLOAD_TOO_LARGE, text));
     }
     Ok(inflated)

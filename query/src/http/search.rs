@@ -174,12 +174,13 @@ impl Chunks {
     }
 
     fn finish(mut self, end: Result<(), QueryError>, warnings: &[String]) {
-        let end = end.and_then(|()| self.flush()).map_err(io::Error::other).and_then(|()| {
-            match warnings.first() {
+        let end =
+            end.and_then(|()| self.flush()).map_err(io::Error::other).and_then(|()| match warnings
+                .first()
+            {
                 None => Ok(()),
                 Some(warning) => Err(io::Error::other(warning.clone())),
-            }
-        });
+            });
         if let Err(err) = end {
             tracing::warn!(%err, "an export is not complete");
             // The reader is gone if this fails.

@@ -114,7 +114,8 @@ impl Windows<'_> {
                 labels.push((name, value));
             }
         }
-        let by_level = self.grouping.is_some_and(|g| !g.without && g.labels.iter().any(|l| l == LEVEL));
+        let by_level =
+            self.grouping.is_some_and(|g| !g.without && g.labels.iter().any(|l| l == LEVEL));
         if by_level && !labels.iter().any(|(name, _)| name == LEVEL) {
             let level = value_of(&found.stream.labels, &found.entry, LEVEL);
             if !level.is_empty() && !dropped.iter().any(|name| name == LEVEL) {
