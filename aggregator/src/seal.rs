@@ -71,6 +71,16 @@ impl Sealer {
         &self.record.positions
     }
 
+    /// Seals what is hot now. For those who consume by themselves, without an
+    /// [`Aggregator`](crate::Aggregator): no other thread may be ingesting.
+    ///
+    /// # Errors
+    /// Nothing of the seal counts then; the store must be opened again.
+    pub fn seal_now(&mut self) -> Result<(), StoreError> {
+        let job = self.store.begin_seal();
+        job.map_or(Ok(()), |job| self.seal(job))
+    }
+
     /// Writes a seal. When this returns, its lines are read from blocks.
     ///
     /// # Errors

@@ -49,10 +49,7 @@ impl Bed {
     }
 
     fn seal(&mut self) {
-        let (store, sealer) = self.open.as_mut().unwrap();
-        if let Some(job) = store.begin_seal() {
-            sealer.seal(job).unwrap();
-        }
+        self.open.as_mut().unwrap().1.seal_now().unwrap();
     }
 
     /// All lines that the formula leaves: stream → generation → offset → text.

@@ -25,6 +25,9 @@ pub struct Config {
     /// How often directories that cannot be watched are listed; watched ones are checked at a
     /// thirtieth of this rate.
     pub rescan_every: Duration,
+    /// How long a directory whose log files are being renamed is listed again and again, before the
+    /// files' birth times decide on their order. What is found meanwhile is open, but not read.
+    pub relist_for: Duration,
     /// How often the sizes of open files that no watch covers are looked at; covered ones are
     /// checked at a sixtieth of this rate.
     pub sweep_every: Duration,
@@ -74,6 +77,7 @@ impl Config {
             in_flight_bytes_max: 16 * 1024 * 1024,
             linger: Duration::from_millis(50),
             rescan_every: Duration::from_secs(10),
+            relist_for: Duration::from_millis(500),
             sweep_every: Duration::from_secs(1),
             checkpoint_every: Duration::from_millis(200),
             partial_after: Duration::from_secs(5),

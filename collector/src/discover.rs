@@ -218,6 +218,16 @@ impl Tree {
         None
     }
 
+    /// Whether a directory is (still) part of the tree.
+    pub(crate) fn has(&self, id: NodeId) -> bool {
+        self.nodes.contains_key(&id)
+    }
+
+    /// Whether any directory waits to be listed.
+    pub(crate) fn is_dirty(&self) -> bool {
+        !self.dirty.is_empty()
+    }
+
     /// Streams that lost their directory since the last call.
     pub(crate) fn take_orphans(&mut self) -> Vec<StreamId> {
         std::mem::take(&mut self.orphans)

@@ -4,12 +4,14 @@ use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use rustix::fs::FileType;
 use sawlog_transport::StreamId;
 
 use crate::checkpoint::Checkpoints;
 use crate::clock::Now;
+use crate::config::Config;
 use crate::directory;
 use crate::discover::{Listing, Logs, Named, NodeId, Tree};
 use crate::identity::{InodeKey, facts, identify};
@@ -20,8 +22,7 @@ use crate::stream::Stream;
 use crate::tail::TailFile;
 use crate::times::StreamTimes;
 
-/// How often a directory is listed again because files were renamed meanwhile, before the files'
-/// birth times decide on their order.
+/// How often a directory is listed again at once because files were renamed meanwhile.
 const LISTINGS_MAX: usize = 5;
 
 /// The most paths about which was warned and is remembered.
@@ -33,6 +34,7 @@ pub(crate) struct Streams {
     pub by_id: HashMap<StreamId, Stream>,
     /// A file belongs to one stream only, whatever its other names are.
     pub open: HashMap<InodeKey, StreamId>,
+    pending: HashMap<NodeId, Pending>,
     warned: HashSet<PathBuf>,
 }
 
@@ -42,71 +44,94 @@ pub(crate) struct Intake<'a> {
     pub streams: &'a mut Streams,
     pub checkpoints: &'a Checkpoints,
     pub metrics: &'a Metrics,
-    pub host: &'a str,
+    pub config: &'a Config,
     pub now: Now,
     /// When the collector started: nanoseconds since the epoch.
     pub started: i64,
 }
 
+/// Files that were opened while their directory changed too fast to tell their order. They are open,
+/// so nothing of them is lost; they are not read before a listing is sound.
+struct Pending {
+    since: Duration,
+    files: Vec<(Source, TailFile)>,
+}
+
 impl Intake<'_> {
     /// Lists a directory and takes in what is new; gives the streams that changed.
     pub(crate) fn directory(&mut self, node: NodeId) -> Vec<StreamId> {
-        let Some(listing) = self.tree.list(node) else { return Vec::new() };
+        let Some(listing) = self.tree.list(node) else { return self.accept_pending(node) };
         let before = self.tree.logs(node);
-        let (logs, opened) = self.open_new(node, &listing);
-        let mut opened_of: HashMap<OsString, Vec<TailFile>> = HashMap::new();
-        for (log, file) in opened {
-            opened_of.entry(log).or_default().push(file);
+        let pending = self.streams.pending.remove(&node);
+        let since = pending.as_ref().map_or(self.now.monotonic, |pending| pending.since);
+        let mut opened = pending.map(|pending| pending.files).unwrap_or_default();
+        let (logs, agreed) = self.open_new(node, &listing, &mut opened);
+        if !agreed && self.now.monotonic < since + self.config.relist_for {
+            self.streams.pending.insert(node, Pending { since, files: opened });
+            self.tree.mark(node);
+            return Vec::new();
         }
-        let none = Vec::new();
-        let mut names: Vec<OsString> = before;
-        names.extend(logs.names.keys().chain(opened_of.keys()).cloned());
+        let mut names: Vec<&OsString> = before.iter().chain(logs.keys()).collect();
         names.sort_unstable();
         names.dedup();
-        let mut changed = Vec::new();
-        for log in &names {
-            let named = logs.names.get(log).unwrap_or(&none);
-            let opened = opened_of.get_mut(log).map(std::mem::take).unwrap_or_default();
-            let source = listing.place.source(self.host, &listing.path, log);
-            changed.push(source.id);
+        let none = Vec::new();
+        let mut changed = self.accept(node, opened, &logs, agreed);
+        for log in names {
+            let source = listing.place.source(&self.config.host, &listing.path, log);
             self.tree.set_stream(node, log, source.id);
-            self.arrange(node, source, named, opened, logs.agreed);
+            self.name(source.id, logs.get(log).unwrap_or(&none));
+            changed.push(source.id);
         }
         changed
     }
 
-    /// Opens what is not known, until two listings agree: files are renamed while we look.
-    fn open_new(&mut self, node: NodeId, listing: &Listing) -> (Agreed, Vec<(OsString, TailFile)>) {
-        let mut opened = Vec::new();
-        let mut names = listing.logs.clone();
+    /// Takes in what waited for a sound listing of a directory that is gone.
+    pub(crate) fn accept_pending_of_gone(&mut self) -> Vec<StreamId> {
+        let tree = &self.tree;
+        let gone: Vec<NodeId> =
+            self.streams.pending.keys().copied().filter(|node| !tree.has(*node)).collect();
+        gone.into_iter().flat_map(|node| self.accept_pending(node)).collect()
+    }
+
+    fn accept_pending(&mut self, node: NodeId) -> Vec<StreamId> {
+        let Some(pending) = self.streams.pending.remove(&node) else { return Vec::new() };
+        self.accept(node, pending.files, &Logs::new(), false)
+    }
+
+    /// Opens what is not known, until two listings agree (`true`): files are renamed while we look.
+    fn open_new(
+        &mut self,
+        node: NodeId,
+        listing: &Listing,
+        opened: &mut Vec<(Source, TailFile)>,
+    ) -> (Logs, bool) {
+        let mut logs = listing.logs.clone();
         for _ in 0..LISTINGS_MAX {
-            let before = opened.len();
-            for (log, named) in &names {
+            for (log, named) in &logs {
+                let source = listing.place.source(&self.config.host, &listing.path, log);
                 for one in named {
-                    self.open_one(node, listing, log, one, &mut opened);
+                    self.open_one(node, listing, &source, one, opened);
                 }
             }
-            if opened.len() == before {
-                return (Agreed { names, agreed: true }, opened);
+            if opened.is_empty() {
+                return (logs, true);
             }
             match self.tree.relist(node, listing) {
-                Ok(again) if same_files(&again, &names) => {
-                    return (Agreed { names: again, agreed: true }, opened);
-                }
-                Ok(again) => names = again,
+                Ok(again) if same_files(&again, &logs) => return (again, true),
+                Ok(again) => logs = again,
                 Err(error) => self.warn(&listing.path, &error),
             }
         }
-        (Agreed { names, agreed: false }, opened)
+        (logs, false)
     }
 
     fn open_one(
         &mut self,
         node: NodeId,
         listing: &Listing,
-        log: &OsStr,
+        source: &Source,
         named: &Named,
-        opened: &mut Vec<(OsString, TailFile)>,
+        opened: &mut Vec<(Source, TailFile)>,
     ) {
         let key = named.facts.key;
         let is_known = self.streams.open.contains_key(&key)
@@ -118,7 +143,7 @@ impl Intake<'_> {
         match self.open(listing, &named.name) {
             Ok(Some(file)) if opened.iter().all(|(_, known)| known.key() != file.key()) => {
                 if !self.streams.open.contains_key(&file.key()) {
-                    opened.push((log.to_owned(), file));
+                    opened.push((source.clone(), file));
                 }
             }
             Ok(_) => {}
@@ -160,48 +185,51 @@ impl Intake<'_> {
         }
     }
 
-    /// Gives a stream its new files, and all of its files their present names.
-    fn arrange(
+    /// Gives streams their new files; gives the streams.
+    fn accept(
         &mut self,
         node: NodeId,
-        source: Source,
-        named: &[Named],
-        opened: Vec<TailFile>,
+        mut opened: Vec<(Source, TailFile)>,
+        logs: &Logs,
         agreed: bool,
-    ) {
-        let id = source.id;
-        let stream = match self.streams.by_id.entry(id) {
-            std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
-            std::collections::hash_map::Entry::Vacant(_) if opened.is_empty() => return,
-            std::collections::hash_map::Entry::Vacant(free) => {
-                let clock = self.checkpoints.clock(id);
-                let times = StreamTimes::restore(clock.last_time, clock.zone);
-                free.insert(Stream::new(source, node, times))
-            }
-        };
-        stream.node = node;
-        let listing: Vec<InodeKey> = named.iter().map(|named| named.facts.key).collect();
+    ) -> Vec<StreamId> {
+        let listing: Vec<InodeKey> = logs.values().flatten().map(|named| named.facts.key).collect();
         let rank = |file: &TailFile| listing.iter().position(|key| *key == file.key());
-        let mut opened = opened;
         // Those whose name is gone again are older than those that have one.
-        opened.sort_by_key(|file| rank(file).map_or(0, |rank| rank + 1));
-        for file in opened {
-            self.streams.open.insert(file.key(), id);
+        opened.sort_by_key(|(_, file)| rank(file).map_or(0, |rank| rank + 1));
+        let mut changed = Vec::new();
+        for (source, file) in opened {
+            let id = source.id;
+            if self.streams.open.insert(file.key(), id).is_some() {
+                // Overlapping globs: another directory's listing was faster.
+                continue;
+            }
+            let stream = self.stream(node, source);
             let known: Vec<InodeKey> = stream.files.iter().map(TailFile::key).collect();
-            let at = order::place(&known, file.key(), agreed.then_some(&listing[..]));
+            let at = order::place(&known, file.key(), &listing, agreed);
             stream.files.insert(at, file);
+            changed.push(id);
         }
+        changed
+    }
+
+    fn stream(&mut self, node: NodeId, source: Source) -> &mut Stream {
+        let checkpoints = self.checkpoints;
+        self.streams.by_id.entry(source.id).or_insert_with(|| {
+            let clock = checkpoints.clock(source.id);
+            let times = StreamTimes::restore(clock.last_time, clock.zone);
+            Stream::new(source, node, times)
+        })
+    }
+
+    /// Gives the files of a stream the names that they have now.
+    fn name(&mut self, id: StreamId, named: &[Named]) {
+        let Some(stream) = self.streams.by_id.get_mut(&id) else { return };
         for file in &mut stream.files {
             let name = named.iter().rev().find(|named| named.facts.key == file.key());
             file.name = name.map(|named| (named.name.clone(), named.age));
         }
     }
-}
-
-/// The names that were found, and whether two listings agreed on them.
-struct Agreed {
-    names: Logs,
-    agreed: bool,
 }
 
 /// Whether two listings have the same files under the same names, whatever was written meanwhile.

@@ -19,7 +19,7 @@ use crate::clock::Now;
 use crate::collector_id::Incarnation;
 use crate::config::Config;
 use crate::directory;
-use crate::discover::{Change, Rescan, Settled, Tree};
+use crate::discover::{Change, NodeId, Rescan, Settled, Tree};
 use crate::inflight::InFlight;
 use crate::intake::{Intake, Streams};
 use crate::metrics::Metrics;
@@ -192,24 +192,32 @@ impl Loop {
             }
             self.sweep(events_lost || count.is_multiple_of(SWEEPS_WATCHED));
         }
-        while let Some(node) = self.tree.next_dirty() {
-            let mut intake = Intake {
-                tree: &mut self.tree,
-                streams: &mut self.streams,
-                checkpoints: &self.checkpoints,
-                metrics: &self.metrics,
-                host: &self.config.host,
-                now,
-                started: self.started,
-            };
-            for stream in intake.directory(node) {
-                self.wake(stream);
-            }
+        for stream in self.take_in(now) {
+            self.wake(stream);
         }
         for id in self.tree.take_orphans() {
             self.lose_names(id);
         }
         self.wake_due(now.monotonic);
+    }
+
+    /// Lists the directories that are due; gives the streams that changed.
+    fn take_in(&mut self, now: Now) -> Vec<StreamId> {
+        // What is to be listed again because it changes too fast waits for the next turn.
+        let due: Vec<NodeId> = std::iter::from_fn(|| self.tree.next_dirty()).collect();
+        let mut intake = Intake {
+            tree: &mut self.tree,
+            streams: &mut self.streams,
+            checkpoints: &self.checkpoints,
+            metrics: &self.metrics,
+            config: &self.config,
+            now,
+            started: self.started,
+        };
+        let mut changed: Vec<StreamId> =
+            due.into_iter().flat_map(|node| intake.directory(node)).collect();
+        changed.extend(intake.accept_pending_of_gone());
+        changed
     }
 
     fn changed(&mut self, change: &Change) {
@@ -442,7 +450,7 @@ impl Loop {
     }
 
     fn sleep(&self, now: Now) -> Duration {
-        if !self.ready.is_empty() && self.has_room() {
+        if self.tree.is_dirty() || (!self.ready.is_empty() && self.has_room()) {
             return Duration::ZERO;
         }
         let busy = !self.is_all_acknowledged() || !self.ready.is_empty();

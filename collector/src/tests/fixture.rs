@@ -93,10 +93,12 @@ impl Fixture {
         self.collector.as_mut().expect("the collector runs")
     }
 
-    pub(super) fn step(&mut self) {
+    /// One turn of the loop; tells whether it wants the next one at once.
+    pub(super) fn step(&mut self) -> bool {
         let now = self.now;
-        self.collector().step(now);
-        self.pass(TICK);
+        let sleep = self.collector().step(now);
+        self.pass(if sleep.is_zero() { Duration::from_millis(1) } else { TICK });
+        sleep.is_zero()
     }
 
     pub(super) fn pass(&mut self, time: Duration) {
@@ -109,10 +111,10 @@ impl Fixture {
         let mut idle = 0;
         let mut before = None;
         while idle < IDLE_STEPS {
-            self.step();
+            let goes_on = self.step();
             let batches = self.recorder.store.lock().batches;
             let after = Some((self.collector().status(), batches));
-            idle = if after == before { idle + 1 } else { 0 };
+            idle = if after == before && !goes_on { idle + 1 } else { 0 };
             before = after;
         }
     }

@@ -141,10 +141,12 @@ fn apply(f: &mut Fixture, written: &mut [Written; 2], action: &Action) {
         Action::Append(file, bytes) => written[*file].append(f, bytes),
         Action::Rotate(file) => written[*file].rotate(f),
         Action::Unlink(file) => {
-            f.step();
+            while f.step() {}
             written[*file].unlink(f);
         }
-        Action::Step => f.step(),
+        Action::Step => {
+            f.step();
+        }
         Action::Pump => f.pump(),
         Action::Wait => {
             for one in written.iter_mut() {

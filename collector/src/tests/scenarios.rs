@@ -591,7 +591,7 @@ fn run_logger(keep: usize, look_every: usize) -> (Fixture, Vec<String>) {
         logger.write(&f, &page[..read]);
         pieces += 1;
         if pieces % look_every == 0 {
-            f.step();
+            while f.step() {}
         }
     }
     f.wait(11 * SECOND);
@@ -622,8 +622,8 @@ fn quiet_files_are_not_starved_by_a_busy_one() {
     let line = format!("{}\n", "x".repeat(999));
     f.append(&out(""), line.repeat(20_000));
     f.append(&format!("{RUN}/stderr"), "quiet\n");
-    f.step();
-    f.step();
-    assert_eq!(f.texts(stream(b"c1", b"stderr")), ["quiet"]);
+    while f.texts(stream(b"c1", b"stderr")).is_empty() {
+        f.step();
+    }
     assert!(f.metrics.read_bytes.get() < 5_000_000);
 }

@@ -12,3 +12,6 @@ pub mod scan;
 
 pub use budget::{Budget, Limits, QueryError, Stats};
 pub use entry::Entry;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,368 @@
+//! The engine on a real store: pruned answers equal a full scan, limits cut the total order, windows
+//! equal a naive count.
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use sawlog_aggregator::{Sealer, Store, StoreConfig};
+use sawlog_transport::batch::RunInput;
+use sawlog_transport::{
+    BatchBuilder, BatchHeader, Codec, CollectorId, GenerationId, Labels, Level, LineColumns,
+    LineFlags, Piece, PieceKind, StreamId,
+};
+
+use super::log::{Direction, LogQuery};
+use super::metric::{Steps, Value, evaluate};
+use super::plan::Plan;
+use super::{Budget, Entry, Limits, export, log};
+use crate::lang::{Expr, LogExpr, ParseOptions, parse};
+
+/// A store with lines that were given to it as runs.
+struct Bed {
+    store: Arc<Store>,
+    sealer: Sealer,
+    next: u64,
+    offsets: std::collections::HashMap<u128, u64>,
+    _dir: tempfile::TempDir,
+}
+
+impl Bed {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let config = StoreConfig::new(dir.path().join("store"));
+        let (store, sealer) = Store::open(config, &prometheus::Registry::new()).unwrap();
+        Self { store, sealer, next: 0, offsets: Default::default(), _dir: dir }
+    }
+
+    /// One run of a stream, as one message.
+    fn send(&mut self, stream: u128, lines: &[(i64, &[u8], LineFlags)]) {
+        let mut columns = LineColumns::default();
+        let mut text = Vec::new();
+        for (time, line, flags) in lines {
+            columns.push(*time, line.len() as u32, line.len() as u32 + 1, *flags);
+            text.extend_from_slice(line);
+            text.push(b'\n');
+        }
+        let from = self.offsets.get(&stream).copied().unwrap_or(0);
+        let to = from + columns.source_bytes();
+        self.offsets.insert(stream, to);
+        let piece = Piece { generation: GenerationId(1), from, to, kind: PieceKind::Text };
+        let header = BatchHeader {
+            collector: CollectorId(1),
+            incarnation: 1,
+            number: self.next,
+            config_generation: 0,
+        };
+        let mut builder = BatchBuilder::new(header, Codec::Zstd(1));
+        let labels = [("app", format!("app{stream}")), ("stream", "stdout".to_owned())];
+        let labels = Arc::new(Labels::from_pairs(labels).unwrap());
+        let run = RunInput { read_time: 1, pieces: &[piece], lines: &columns, text: &text };
+        builder.push_run(StreamId(stream), &labels, run).unwrap();
+        self.store.ingest(0, self.next, builder.finish()).unwrap();
+        self.next += 1;
+    }
+
+    fn seal(&mut self) {
+        self.sealer.seal_now().unwrap();
+    }
+
+    fn log(&self, query: &str, limit: usize, direction: Direction) -> Vec<Entry> {
+        let log = log_expr(query);
+        let query = LogQuery { log: &log, from: i64::MIN, to: i64::MAX, limit, direction };
+        log::run(&self.store, &query, &Budget::new(Limits::default())).unwrap()
+    }
+
+    fn lines(&self, query: &str) -> Vec<Vec<u8>> {
+        self.log(query, 5000, Direction::Forward).iter().map(|entry| entry.line.to_vec()).collect()
+    }
+}
+
+fn log_expr(query: &str) -> LogExpr {
+    match parse(query, ParseOptions { allow_empty_selector: true }) {
+        Ok(Expr::Log(log)) => log,
+        other => panic!("{query}: {other:?}"),
+    }
+}
+
+const INFO: LineFlags = LineFlags(Level::Info as u8);
+
+/// Parts of lines and of filters, so that they meet often: case, non-ASCII, escapes, ids.
+fn fragment() -> impl Strategy<Value = String> {
+    let parts = [
+        "error",
+        "Error",
+        "ERROR",
+        "time",
+        "timeout",
+        "x4time99",
+        "ab",
+        "user=alice",
+        "4bf92f35ce",
+        "caf\u{e9}",
+        "CAF\u{c9}",
+        "\u{212A}elvin",
+        "kelvin",
+        "\u{17F}top",
+        "stop",
+        "\\n",
+        "\\u0041",
+        "\"q\"",
+        "\t",
+        " ",
+        "-",
+        "status=500",
+        "{\"id\":\"9f3a\"}",
+        "Z",
+        "127.0.0.1",
+    ];
+    proptest::sample::select(parts.to_vec()).prop_map(str::to_owned)
+}
+
+fn text() -> impl Strategy<Value = String> {
+    proptest::collection::vec(fragment(), 0..5).prop_map(|parts| parts.concat())
+}
+
+#[derive(Clone, Debug)]
+enum Filter {
+    Contains(String, bool),
+    Matches(String, bool),
+}
+
+impl Filter {
+    fn logql(&self) -> String {
+        match self {
+            Filter::Contains(text, yes) => {
+                format!("{} {}", ["!=", "|="][usize::from(*yes)], quote(text))
+            }
+            Filter::Matches(text, yes) => {
+                format!("{} {}", ["!~", "|~"][usize::from(*yes)], quote(text))
+            }
+        }
+    }
+
+    fn keeps(&self, line: &[u8]) -> bool {
+        match self {
+            Filter::Contains(text, yes) => {
+                let found = line.windows(text.len().max(1)).any(|w| w == text.as_bytes());
+                (found || text.is_empty()) == *yes
+            }
+            Filter::Matches(pattern, yes) => {
+                regex::bytes::Regex::new(pattern).unwrap().is_match(line) == *yes
+            }
+        }
+    }
+}
+
+fn quote(text: &str) -> String {
+    let escaped: String = text
+        .chars()
+        .map(|c| match c {
+            '"' => "\\\"".to_owned(),
+            '\\' => "\\\\".to_owned(),
+            '\t' => "\\t".to_owned(),
+            c => c.to_string(),
+        })
+        .collect();
+    format!("\"{escaped}\"")
+}
+
+/// Expressions that mean the same in LogQL and in the `regex` crate.
+fn pattern() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        4 => fragment().prop_map(|text| regex::escape(&text)),
+        1 => Just(".*".to_owned()),
+        1 => Just("[0-9]+".to_owned()),
+        1 => Just("[a-e]?".to_owned()),
+        1 => (fragment(), fragment())
+            .prop_map(|(a, b)| format!("(?:{}|{})", regex::escape(&a), regex::escape(&b))),
+        1 => fragment().prop_map(|text| format!("(?:{}){{1,2}}", regex::escape(&text))),
+    ];
+    (proptest::collection::vec(piece, 1..4), any::<bool>())
+        .prop_map(|(parts, fold)| format!("{}{}", if fold { "(?i)" } else { "" }, parts.concat()))
+}
+
+fn filter() -> impl Strategy<Value = Filter> {
+    prop_oneof![
+        (text(), any::<bool>()).prop_map(|(text, yes)| Filter::Contains(text, yes)),
+        (0usize..30, 1usize..9, text(), any::<bool>()).prop_map(|(from, len, text, yes)| {
+            Filter::Contains(text.chars().skip(from % 9).take(len).collect(), yes)
+        }),
+        (pattern(), any::<bool>()).prop_map(|(pattern, yes)| Filter::Matches(pattern, yes)),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn pruned_answers_equal_a_full_scan(
+        blocks in proptest::collection::vec((0u128..3, proptest::collection::vec(text(), 1..6)), 1..8),
+        queries in proptest::collection::vec(proptest::collection::vec(filter(), 1..4), 25),
+    ) {
+        let mut bed = Bed::new();
+        let mut all: Vec<String> = Vec::new();
+        for (n, (stream, lines)) in blocks.iter().enumerate() {
+            let run: Vec<_> = lines
+                .iter()
+                .enumerate()
+                .map(|(m, line)| ((all.len() + m) as i64, line.as_bytes(), INFO))
+                .collect();
+            bed.send(*stream, &run);
+            all.extend(lines.iter().cloned());
+            // The last ones stay hot.
+            if n + 2 < blocks.len() {
+                bed.seal();
+            }
+        }
+        for filters in &queries {
+            let stages: Vec<String> = filters.iter().map(Filter::logql).collect();
+            let query = format!("{{app=~\".+\"}} {}", stages.join(" "));
+            let found = bed.lines(&query);
+            let expected: Vec<Vec<u8>> = all
+                .iter()
+                .filter(|line| filters.iter().all(|filter| filter.keeps(line.as_bytes())))
+                .map(|line| line.clone().into_bytes())
+                .collect();
+            prop_assert_eq!(found, expected, "{}", query);
+        }
+    }
+
+    #[test]
+    fn a_limit_cuts_the_total_order(
+        runs in proptest::collection::vec((0u128..4, proptest::collection::vec(0i64..50, 1..10)), 1..8),
+        limit in 1usize..30,
+    ) {
+        let mut bed = Bed::new();
+        for (n, (stream, times)) in runs.iter().enumerate() {
+            let lines: Vec<(i64, Vec<u8>)> =
+                times.iter().enumerate().map(|(m, time)| (*time, format!("{n}.{m}").into_bytes())).collect();
+            let run: Vec<_> = lines.iter().map(|(time, line)| (*time, line.as_slice(), INFO)).collect();
+            bed.send(*stream, &run);
+            if n % 2 == 0 {
+                bed.seal();
+            }
+        }
+        let all = bed.log("{}", 5000, Direction::Forward);
+        prop_assert_eq!(all.len(), runs.iter().map(|(_, times)| times.len()).sum::<usize>());
+        prop_assert!(all.windows(2).all(|pair| pair[0].order < pair[1].order));
+        let uids = |entries: &[Entry]| entries.iter().map(|entry| entry.uid).collect::<Vec<_>>();
+        let forward = bed.log("{}", limit, Direction::Forward);
+        prop_assert_eq!(uids(&forward), uids(&all[..limit.min(all.len())]));
+        let mut backward = bed.log("{}", limit, Direction::Backward);
+        backward.reverse();
+        prop_assert_eq!(uids(&backward), uids(&all[all.len().saturating_sub(limit)..]));
+    }
+
+    #[test]
+    fn windows_equal_a_naive_count(
+        times in proptest::collection::vec(0i64..200, 1..40),
+        start in 0i64..100,
+        n_steps in 0i64..8,
+        step in 1i64..40,
+        range in 1i64..60,
+        offset in -20i64..20,
+    ) {
+        let mut bed = Bed::new();
+        let second = 1_000_000_000;
+        let mut sorted = times.clone();
+        sorted.sort_unstable();
+        let run: Vec<_> = sorted.iter().map(|time| (time * second, &b"12345"[..], INFO)).collect();
+        bed.send(1, &run);
+        let steps = Steps { start: start * second, end: (start + n_steps * step) * second, step: step * second };
+        for (op, per_line, divide) in [
+            ("count_over_time", 1.0, false), ("rate", 1.0, true),
+            ("bytes_over_time", 5.0, false), ("bytes_rate", 5.0, true),
+        ] {
+            let query = format!("sum({op}({{app=\"app1\"}}[{range}s] offset {offset}s))");
+            let Ok(Expr::Metric(expr)) = parse(&query, ParseOptions::default()) else { panic!("{query}") };
+            let budget = Budget::new(Limits::default());
+            let Value::Vector(found) = evaluate(&bed.store, &expr, &steps, &budget).unwrap() else {
+                panic!("{query} answers with series")
+            };
+            let naive: Vec<Option<f64>> = (0..=n_steps)
+                .map(|n| {
+                    let at = start + n * step - offset;
+                    let count = times.iter().filter(|t| **t > at - range && **t <= at).count();
+                    let value = count as f64 * per_line / if divide { range as f64 } else { 1.0 };
+                    (count > 0).then_some(value)
+                })
+                .collect();
+            let found = found.first().map_or(vec![None; naive.len()], |series| series.points.clone());
+            prop_assert_eq!(found, naive, "{}", query);
+        }
+    }
+}
+
+#[test]
+fn an_entry_is_a_line_with_its_continuations() {
+    let mut bed = Bed::new();
+    let more = LineFlags(LineFlags::CONTINUES);
+    bed.send(
+        1,
+        &[
+            (1, b"panic: boom", INFO),
+            (2, b"  at a", more),
+            (3, b"  at b", more),
+            (4, b"next", INFO),
+        ],
+    );
+    for _ in 0..2 {
+        assert_eq!(bed.lines("{} |= \"at b\""), [b"panic: boom\n  at a\n  at b".to_vec()]);
+        assert_eq!(bed.lines("{}").len(), 2);
+        assert_eq!(bed.lines("{} |= \"boom\\n  at a\"").len(), 1);
+        assert!(bed.lines("{} |= \"b\\nnext\"").is_empty(), "no match across entries");
+        bed.seal();
+    }
+}
+
+/// Order of the file, not of time; all streams apart; also when seals fall in between.
+#[test]
+fn an_export_follows_the_files() {
+    let mut bed = Bed::new();
+    let mut expected = vec![Vec::new(), Vec::new()];
+    for n in 0..20i64 {
+        for stream in 0..2u128 {
+            let line = format!("stream {stream} line {n}");
+            // Times run backwards.
+            bed.send(stream, &[(1_000_000 - n, line.as_bytes(), INFO)]);
+            expected[stream as usize].push(line);
+        }
+        if n % 7 == 0 {
+            bed.seal();
+        }
+    }
+    let plan = Plan::new(&bed.store, &log_expr("{}"), i64::MIN, i64::MAX).unwrap();
+    let mut found = Vec::new();
+    let budget = Budget::new(Limits::default());
+    export::run(&bed.store, &plan, &budget, &mut |line| {
+        found.push(String::from_utf8(line.entry.line.to_vec()).unwrap());
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(found, expected.concat());
+}
+
+/// Newest first stops as soon as nothing older can be among the answer; counts read no text.
+#[test]
+fn little_is_read_for_little() {
+    let mut bed = Bed::new();
+    for n in 0..40i64 {
+        bed.send(1, &[(n * 10, b"a common line", INFO)]);
+        bed.seal();
+    }
+    let log = log_expr(r#"{app="app1"} |= "common""#);
+    let query =
+        LogQuery { log: &log, from: 0, to: 10_000, limit: 3, direction: Direction::Backward };
+    let budget = Budget::new(Limits::default());
+    assert_eq!(log::run(&bed.store, &query, &budget).unwrap().len(), 3);
+    assert!(budget.stats().sources_inflated <= 4, "{:?}", budget.stats());
+    let Ok(Expr::Metric(expr)) =
+        parse(r#"sum(count_over_time({app="app1"}[1h]))"#, ParseOptions::default())
+    else {
+        panic!("a metric query")
+    };
+    let budget = Budget::new(Limits::default());
+    evaluate(&bed.store, &expr, &Steps::instant(400), &budget).unwrap();
+    let stats = budget.stats();
+    assert_eq!((stats.lines_matched, stats.sources_inflated, stats.bytes_scanned), (40, 0, 0));
+}
