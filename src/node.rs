@@ -19,7 +19,9 @@ use crate::config::Config;
 
 /// How long a stop waits for acknowledgements and for answers under way.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often it is looked whether the collector still runs.
+/// Partitions of the embedded log: one process reads them all, so one is enough.
+const PARTITIONS: u32 = 1;
+/// How often it is looked whether the roles still run.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Runs until SIGTERM or SIGINT.
@@ -41,13 +43,16 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let registry = prometheus::Registry::new();
     std::fs::create_dir_all(&config.data)
         .with_context(|| format!("cannot create --data {}", config.data.display()))?;
-    let log = EmbeddedLog::open(EmbeddedConfig::new(config.data.join("log"), 1))
-        .context("cannot open the embedded log")?;
     let store_config = StoreConfig {
         seal_interval: config.seal_interval,
         ..StoreConfig::new(config.data.join("store"))
     };
     let (store, sealer) = Store::open(store_config, &registry).context("cannot open the store")?;
+    let log_config = EmbeddedConfig {
+        continue_at: (0..PARTITIONS).map(|partition| store.position(partition)).collect(),
+        ..EmbeddedConfig::new(config.data.join("log"), PARTITIONS)
+    };
+    let log = EmbeddedLog::open(log_config).context("cannot open the embedded log")?;
     let producer: Arc<dyn Producer> = Arc::new(log.producer());
     let receiver_dir = config.data.join("receiver");
     std::fs::create_dir_all(&receiver_dir)
@@ -66,7 +71,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         end.await.unwrap_or_default();
     });
     let server = tokio::spawn(server.into_future());
-    let outcome = stop.wait(collector.as_ref()).await;
+    let outcome = stop.wait(collector.as_ref(), &aggregator).await;
 
     tracing::info!("stopping");
     drop(ended);
@@ -137,8 +142,12 @@ impl Stop {
         })
     }
 
-    /// Waits for a signal; an error if the collector ends by itself.
-    async fn wait(&mut self, collector: Option<&CollectorHandle>) -> anyhow::Result<()> {
+    /// Waits for a signal; an error if a role ends by itself.
+    async fn wait(
+        &mut self,
+        collector: Option<&CollectorHandle>,
+        aggregator: &Aggregator,
+    ) -> anyhow::Result<()> {
         let mut watch = tokio::time::interval(WATCH_INTERVAL);
         loop {
             tokio::select! {
@@ -147,6 +156,9 @@ impl Stop {
                 _ = watch.tick() => {
                     if collector.is_some_and(|collector| !collector.is_running()) {
                         anyhow::bail!("the collector ended by itself: the log says why");
+                    }
+                    if !aggregator.is_running() {
+                        anyhow::bail!("the aggregator ended by itself: the log says why");
                     }
                 }
             }

@@ -47,6 +47,11 @@ impl Aggregator {
         self.join();
     }
 
+    /// Whether it still consumes; it ends by itself only when something is broken beyond repair.
+    pub fn is_running(&self) -> bool {
+        self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
+    }
+
     fn join(&mut self) {
         self.stop.store(true, Ordering::Release);
         if let Some(thread) = self.thread.take()
@@ -120,32 +125,61 @@ fn round(
     consumer: &mut dyn Consumer,
     stop: &AtomicBool,
 ) -> Result<(), RoundError> {
-    let replay_to = assign_all(store, consumer)?;
+    let mut replay_to = assign_all(store, consumer)?;
     let mut sealing = Sealing::start(store.clone(), sealer);
-    let mut hot_since = None;
+    sealing.release(consumer);
+    let mut unsealed = Unsealed::default();
+    if sealing.is_behind() {
+        unsealed.since = Some(Instant::now());
+    }
     while !stop.load(Ordering::Acquire) {
         if let Some(event) = consumer.poll(POLL)? {
-            handle(store, event, stop);
-            hot_since.get_or_insert_with(Instant::now);
+            unsealed.add(&event);
+            if let Some(waiting) = handle(store, event) {
+                consumer.revoke(waiting);
+                replay_to.remove(&waiting);
+            }
         }
         if !store.is_ready() && replay_to.iter().all(|(p, high)| store.position(*p) >= *high) {
             store.set_ready();
         }
         sealing.collect(consumer)?;
         let hot_bytes = store.data.read().hot_bytes;
-        let old = hot_since.is_some_and(|at| at.elapsed() >= store.config.seal_interval);
-        if (hot_bytes >= store.config.seal_bytes || old) && !sealing.busy {
-            sealing.begin();
-            hot_since = None;
-        }
-        if hot_bytes >= 2 * store.config.seal_bytes {
-            // Back-pressure: messages wait in the transport until memory is free again.
+        let full = hot_bytes.max(unsealed.message_bytes) >= store.config.seal_bytes;
+        if full && sealing.busy {
+            // Back-pressure: messages wait in the transport until the seal under way is done.
             sealing.wait(consumer)?;
+        }
+        let old = unsealed.since.is_some_and(|at| at.elapsed() >= store.config.seal_interval);
+        if (full || old) && !sealing.busy {
+            sealing.begin();
+            unsealed = Unsealed::default();
+            if sealing.is_behind() {
+                // One more seal, of nothing if need be, lets the transport forget what this one
+                // made durable.
+                unsealed.since = Some(Instant::now());
+            }
         }
     }
     sealing.wait(consumer)?;
     sealing.begin();
     Ok(sealing.wait(consumer)?)
+}
+
+/// What was consumed since the last seal began.
+#[derive(Default)]
+struct Unsealed {
+    since: Option<Instant>,
+    message_bytes: usize,
+}
+
+impl Unsealed {
+    fn add(&mut self, event: &Event) {
+        self.since.get_or_insert_with(Instant::now);
+        if let Event::Message { message, .. } = event {
+            self.message_bytes += message.len();
+        }
+    }
 }
 
 /// Starts each partition where the store stands; gives what must be replayed before it is ready.
@@ -161,18 +195,20 @@ fn assign_all(
     Ok(replay_to)
 }
 
-fn handle(store: &Store, event: Event, stop: &AtomicBool) {
+/// Takes an event; gives the partition that has to wait, if it brought a message of a newer version:
+/// nothing behind it is taken before a newer build takes it, or order within its streams were lost.
+fn handle(store: &Store, event: Event) -> Option<u32> {
     match event {
         Event::Message { partition, offset, message, .. } => {
-            // A message of a newer version waits for a newer build; nothing behind it is taken, or
-            // order within its streams would be lost.
-            while let Err(err) = store.ingest(partition, offset, message.clone()) {
+            if let Err(err) = store.ingest(partition, offset, message) {
                 let error = error_chain(&err);
-                tracing::error!(partition, offset, error, "the partition waits");
-                sleep_unless(stop, RETRY.1);
-                if stop.load(Ordering::Acquire) {
-                    return;
-                }
+                tracing::error!(
+                    partition,
+                    offset,
+                    error,
+                    "the partition waits for a newer version of sawlog; others go on"
+                );
+                return Some(partition);
             }
         }
         Event::Missing { partition, from, to, reason } => {
@@ -183,6 +219,7 @@ fn handle(store: &Store, event: Event, stop: &AtomicBool) {
         // The transports of this build assign all partitions at the start.
         Event::Assigned { .. } | Event::Revoked { .. } => {}
     }
+    None
 }
 
 /// The sealing thread and what it is doing.
@@ -193,16 +230,19 @@ struct Sealing {
     thread: Option<JoinHandle<()>>,
     done: mpsc::Receiver<Result<BTreeMap<u32, u64>, StoreError>>,
     busy: bool,
-    /// What the manifest's last record but one names. Messages behind it are kept, so that a damaged
+    /// What the manifest's last record names, as of the last seal that is done.
+    sealed: BTreeMap<u32, u64>,
+    /// What the record before it names. The transport keeps what lies behind it, so that a damaged
     /// last record can be replayed.
-    kept_from: BTreeMap<u32, u64>,
+    released: BTreeMap<u32, u64>,
 }
 
 impl Sealing {
     fn start(store: Arc<Store>, mut sealer: Sealer) -> Self {
         let (jobs, next_job) = mpsc::sync_channel::<SealJob>(1);
         let (tell, done) = mpsc::sync_channel(1);
-        let kept_from = sealer.sealed_positions().clone();
+        let sealed = sealer.sealed_positions().clone();
+        let released = sealer.positions_before();
         let thread = std::thread::spawn(move || {
             for job in next_job {
                 let result = sealer.seal(job).map(|()| sealer.sealed_positions().clone());
@@ -212,11 +252,24 @@ impl Sealing {
                 }
             }
         });
-        Self { store, jobs: Some(jobs), thread: Some(thread), done, busy: false, kept_from }
+        let (jobs, thread) = (Some(jobs), Some(thread));
+        Self { store, jobs, thread, done, busy: false, sealed, released }
+    }
+
+    /// Whether the transport still keeps messages that are sealed.
+    fn is_behind(&self) -> bool {
+        self.busy || self.sealed != self.released
+    }
+
+    /// Lets the transport forget what both of the manifest's last records hold.
+    fn release(&self, consumer: &mut dyn Consumer) {
+        for (partition, upto) in &self.released {
+            consumer.processed(*partition, *upto);
+        }
     }
 
     fn begin(&mut self) {
-        if let (Some(job), Some(jobs)) = (self.store.begin_seal(), &self.jobs) {
+        if let (Some(job), Some(jobs)) = (self.store.begin_seal(self.is_behind()), &self.jobs) {
             // A thread that is gone is noticed by `wait`.
             self.busy = true;
             jobs.send(job).unwrap_or_default();
@@ -227,6 +280,7 @@ impl Sealing {
     fn collect(&mut self, consumer: &mut dyn Consumer) -> Result<(), StoreError> {
         match self.done.try_recv() {
             Ok(result) => self.finish(result, consumer),
+            Err(mpsc::TryRecvError::Disconnected) if self.busy => self.wait(consumer),
             Err(_) => Ok(()),
         }
     }
@@ -250,9 +304,8 @@ impl Sealing {
     ) -> Result<(), StoreError> {
         self.busy = false;
         let positions = result.inspect_err(|_| self.store.metrics.seal_failures.inc())?;
-        for (partition, upto) in std::mem::replace(&mut self.kept_from, positions) {
-            consumer.processed(partition, upto);
-        }
+        self.released = std::mem::replace(&mut self.sealed, positions);
+        self.release(consumer);
         Ok(())
     }
 }

@@ -108,6 +108,9 @@ impl Block {
         if header[4] > VERSION {
             return Err(BlockError::Version(header[4]));
         }
+        if header[4] == 0 {
+            return Err(BlockError::Damaged("version"));
+        }
         if word(header, 36) != crc32c::crc32c(&header[..36]) {
             return Err(BlockError::Damaged("header"));
         }

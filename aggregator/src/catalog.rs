@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::error::StoreError;
 use crate::ledger::Ledger;
-use crate::record_file::RecordFile;
+use crate::record_file::{RecordFile, sync_dir};
 use crate::streams::StreamTable;
 
 /// The first byte of a record's body.
@@ -13,7 +13,7 @@ const STREAM: u8 = 1;
 const LEDGER: u8 = 2;
 
 /// A catalog shorter than this is never rewritten: bytes.
-const REWRITE_BYTES_MIN: u64 = 8 * 1024 * 1024;
+const REWRITE_BYTES_MIN: u64 = if cfg!(test) { 1024 } else { 8 * 1024 * 1024 };
 /// It is rewritten when it has this many times the records that live.
 const REWRITE_RATIO: usize = 4;
 
@@ -74,6 +74,11 @@ impl Catalog {
         self.n_records += changes.records.len();
         fail::fail_point!("seal::catalog_written");
         self.file.sync()?;
+        if changes.complete
+            && let Some(dir) = self.file.path().parent()
+        {
+            sync_dir(dir)?;
+        }
         fail::fail_point!("seal::catalog_synced");
         Ok(self.mark())
     }

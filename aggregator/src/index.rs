@@ -89,23 +89,23 @@ pub(crate) struct BlockIndex {
 }
 
 impl BlockIndex {
-    /// Opens (or creates) the index of a slice as the seal `seal` left it: documents of later seals
-    /// are deleted.
+    /// Makes an empty index in an empty folder.
+    pub(crate) fn create(path: &Path) -> Result<(), StoreError> {
+        let fail = StoreError::index("create", path);
+        let directory = MmapDirectory::open(path).map_err(|err| fail(err.into()))?;
+        let settings = IndexSettings {
+            docstore_compression: Compressor::None,
+            docstore_compress_dedicated_thread: false,
+            ..IndexSettings::default()
+        };
+        Index::create(directory, schema().0, settings).map(drop).map_err(fail)
+    }
+
+    /// Opens the index of a slice as the seal `seal` left it: documents of later seals are deleted.
     pub(crate) fn open(path: &Path, seal: u64) -> Result<Self, StoreError> {
         let fail = StoreError::index("open", path);
-        let (schema, fields) = schema();
-        let directory = MmapDirectory::open(path).map_err(|err| fail(err.into()))?;
-        let exists = Index::exists(&directory).map_err(|err| fail(err.into()))?;
-        let index = if exists {
-            Index::open(directory).map_err(&fail)?
-        } else {
-            let settings = IndexSettings {
-                docstore_compression: Compressor::None,
-                docstore_compress_dedicated_thread: false,
-                ..IndexSettings::default()
-            };
-            Index::create(directory, schema, settings).map_err(&fail)?
-        };
+        let fields = schema().1;
+        let index = Index::open_in_dir(path).map_err(&fail)?;
         let options = IndexWriterOptions::builder()
             .num_worker_threads(1)
             .num_merge_threads(1)
@@ -209,6 +209,17 @@ impl IndexView {
         let index = Index::open_in_dir(path).map_err(&fail)?;
         let reader = reader(&index).map_err(&fail)?;
         Ok(Self { path: path.to_owned(), searcher: reader.searcher(), fields: schema().1 })
+    }
+
+    /// Checks that the index knows as many blocks as the manifest names: one that went back in time,
+    /// or lost its files, would hide lines that the ledger calls held.
+    pub(crate) fn expect_blocks(&self, n_blocks: u64) -> Result<(), StoreError> {
+        let found = self.searcher.num_docs();
+        if found != n_blocks {
+            let what = format!("it knows {found} blocks, the manifest names {n_blocks}");
+            return Err(StoreError::damaged(&self.path, what));
+        }
+        Ok(())
     }
 
     /// The blocks that the formula does not rule out, with lines of the streams (all if `None`) in

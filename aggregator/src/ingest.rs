@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use sawlog_transport::limits;
 use sawlog_transport::run::Addresses;
 use sawlog_transport::{Batch, DecodeError, Frame, LineColumns, Piece, PieceKind, Run, StreamId};
 
@@ -11,8 +12,12 @@ use crate::ledger::Ledger;
 use crate::store::{Store, Tables};
 use crate::streams::StreamNumber;
 
-/// Runs in one message, at most, that arrival numbers tell apart: 2^20.
-const RUN_BITS: u32 = 20;
+/// An arrival number is a message's offset, the run within it, and the line within that: 2^15 of
+/// each fit (a run takes at least 28 bytes of at most 512 KiB of tables).
+const RUN_BITS: u32 = 15;
+const LINE_BITS: u32 = 15;
+const _: () = assert!(limits::FRAME_LINES_MAX <= 1 << LINE_BITS);
+const _: () = assert!(limits::BATCH_TABLES_BYTES_MAX / 28 < 1 << RUN_BITS);
 
 /// Why a message was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -77,7 +82,7 @@ impl Store {
         let mut taken = Vec::new();
         for (n, run) in batch.runs.iter().enumerate() {
             let number = numbers[run.stream as usize];
-            let arrival = offset << RUN_BITS | n as u64;
+            let arrival = (offset << RUN_BITS | n as u64) << LINE_BITS;
             let place = Place { partition, number, arrival };
             taken.extend(self.take_run(&mut tables, inflated, run, place));
         }
@@ -169,7 +174,9 @@ fn new_lines(
     let frame = &inflated.batch.frames[run.frame as usize];
     let alone = run.n_lines == frame.n_lines();
     let pieces = text_pieces(&run.pieces).copied().collect();
-    let frame = alone.then(|| frame.clone());
+    // What stays must not keep alive what does not: memory is counted by what is seen.
+    let frame = alone.then(|| frame.detached());
+    let text = if alone { text } else { Bytes::copy_from_slice(&text) };
     Some(hot_run(run, stream, place, Kept { pieces, lines, text, frame }))
 }
 

@@ -16,8 +16,8 @@ const FILE_NAME: &str = "manifest";
 pub(crate) const SLICES_DIR: &str = "slices";
 /// The version this build writes, and the newest it reads.
 const VERSION: u64 = 1;
-/// A manifest longer than this is rewritten with its last record only: bytes.
-const REWRITE_BYTES: u64 = 1024 * 1024;
+/// A manifest longer than this is rewritten with its last two records only: bytes.
+const REWRITE_BYTES: u64 = if cfg!(test) { 2048 } else { 1024 * 1024 };
 
 /// What a seal made true.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -52,16 +52,27 @@ impl ManifestRecord {
     }
 }
 
+/// What the manifest says, and what it said before: the fallback if the last record is damaged.
+#[derive(Clone, Debug)]
+pub(crate) struct LastTwo {
+    pub(crate) last: Option<ManifestRecord>,
+    pub(crate) before: Option<ManifestRecord>,
+}
+
 /// The open manifest of a store.
 #[derive(Debug)]
 pub(crate) struct Manifest {
     dir: PathBuf,
     file: RecordFile,
+    two: LastTwo,
+    was_damaged: bool,
 }
 
 impl Manifest {
-    /// Opens the manifest and gives its last good record; what lies behind it is cut and reported.
-    pub(crate) fn open(dir: &Path) -> Result<(Self, Option<ManifestRecord>), StoreError> {
+    /// Opens the manifest and gives its last good record and the one before it; what lies behind
+    /// them is cut and reported. A new store gets a first record before anything else is made, so
+    /// that later a manifest without a record is known to be damaged.
+    pub(crate) fn open(dir: &Path, empty: &ManifestRecord) -> Result<(Self, LastTwo), StoreError> {
         let path = dir.join(FILE_NAME);
         let (mut file, contents) = RecordFile::open(&path, None)?;
         if let Some(damage) = &contents.damage {
@@ -71,44 +82,67 @@ impl Manifest {
                 "the manifest's tail is cut; what it named is replayed from the transport"
             );
         }
-        file.cut()?;
-        let last = match contents.records.last() {
-            // A torn first record is that of a store which never held anything.
-            None if contents.damage.is_some() && dir.join(SLICES_DIR).exists() => {
-                let what = "no record of it is readable; restore the store from a backup, or \
-                            remove it to start empty and replay what the transport still holds";
-                return Err(StoreError::damaged(&path, what));
-            }
-            None => None,
-            Some((body, _)) => Some(decode(&path, body)?),
-        };
-        let mut manifest = Self { dir: dir.to_owned(), file };
-        if let Some(last) = &last
-            && manifest.file.len() > REWRITE_BYTES
-        {
-            manifest.rewrite(last)?;
+        if contents.records.is_empty() && dir.join(SLICES_DIR).exists() {
+            let what = "it names nothing, yet there are slices; restore it from a backup, or move \
+                        the store away to start empty and replay what the transport still holds";
+            return Err(StoreError::damaged(&path, what));
         }
-        Ok((manifest, last))
+        file.cut()?;
+        let mut newest = contents.records.iter().rev().map(|(body, _)| decode(&path, body));
+        let mut manifest = Self {
+            dir: dir.to_owned(),
+            file,
+            two: LastTwo { last: newest.next().transpose()?, before: newest.next().transpose()? },
+            was_damaged: contents.damage.is_some(),
+        };
+        if manifest.two.last.is_none() {
+            manifest.append(empty)?;
+            sync_dir(dir)?;
+        }
+        let two = manifest.two.clone();
+        Ok((manifest, two))
+    }
+
+    /// Whether something had to be cut at open: files that seem to belong to nobody may then be all
+    /// that is left.
+    pub(crate) fn was_damaged(&self) -> bool {
+        self.was_damaged
     }
 
     /// Appends a record: when this returns, it is what the store holds.
     pub(crate) fn append(&mut self, record: &ManifestRecord) -> Result<(), StoreError> {
         fail::fail_point!("seal::before_manifest");
-        self.file.append([encode(record).as_slice()])?;
-        fail::fail_point!("seal::manifest_written");
-        self.file.sync()?;
-        fail::fail_point!("seal::manifest_synced");
+        let before = self.file.len();
+        let written = self.file.append([encode(record).as_slice()]).and_then(|()| {
+            fail::fail_point!("seal::manifest_written", |_| Ok(()));
+            self.file.sync()
+        });
+        if let Err(err) = written {
+            // A record whose sync failed must not be believed by the next open.
+            self.file.cut_to(before)?;
+            self.file.sync()?;
+            return Err(err);
+        }
+        fail::fail_point!("seal::manifest_synced", |_| Ok(()));
+        self.two = LastTwo { before: self.two.last.take(), last: Some(record.clone()) };
+        if self.file.len() > REWRITE_BYTES {
+            self.rewrite()?;
+        }
         Ok(())
     }
 
-    fn rewrite(&mut self, last: &ManifestRecord) -> Result<(), StoreError> {
+    fn rewrite(&mut self) -> Result<(), StoreError> {
         let new = self.dir.join("manifest.new");
         let (mut file, _) = RecordFile::open(&new, Some(0))?;
         file.cut()?;
-        file.append([encode(last).as_slice()])?;
+        let records: Vec<Vec<u8>> =
+            self.two.before.iter().chain(&self.two.last).map(encode).collect();
+        file.append(records.iter().map(Vec::as_slice))?;
         file.sync()?;
+        fail::fail_point!("manifest::rewritten", |_| Ok(()));
         let path = self.dir.join(FILE_NAME);
         std::fs::rename(&new, &path).map_err(|source| StoreError::io("rename", &new, source))?;
+        fail::fail_point!("manifest::renamed", |_| Ok(()));
         sync_dir(&self.dir)?;
         self.file = RecordFile::open(&path, None)?.0;
         Ok(())

@@ -163,6 +163,8 @@ impl OpenBlock {
         text: std::ops::Range<usize>,
         pieces: Vec<Piece>,
     ) {
+        // A part of a run arrived behind the part before it.
+        let arrival = run.arrival + lines.start as u64;
         let times = &run.lines.times[lines.clone()];
         let min_time = times.iter().min().copied().unwrap_or(run.min_time);
         let max_time = times.iter().max().copied().unwrap_or(run.max_time);
@@ -189,7 +191,7 @@ impl OpenBlock {
             join_pieces(&mut last.pieces, pieces);
             return;
         }
-        self.arrivals.push(run.arrival);
+        self.arrivals.push(arrival);
         let read_time = run.read_time;
         let (frame, pieces) = (0, pieces);
         self.runs.push(Run {

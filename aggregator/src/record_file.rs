@@ -62,6 +62,12 @@ impl RecordFile {
             .map_err(|source| StoreError::io("truncate", &self.path, source))
     }
 
+    /// Cuts the file to a length that it had before.
+    pub(crate) fn cut_to(&mut self, len: u64) -> Result<(), StoreError> {
+        self.len = len;
+        self.cut()
+    }
+
     /// Appends records with one write; not yet durable.
     pub(crate) fn append<'a>(
         &mut self,
@@ -69,6 +75,10 @@ impl RecordFile {
     ) -> Result<(), StoreError> {
         let mut out = Vec::new();
         for body in bodies {
+            if body.len() > RECORD_BYTES_MAX {
+                let what = format!("a record of {} bytes is too long to be read again", body.len());
+                return Err(StoreError::damaged(&self.path, what));
+            }
             let len = (body.len() as u32).to_le_bytes();
             let crc = crc32c::crc32c_append(crc32c::crc32c(&len), body);
             out.extend_from_slice(&len);

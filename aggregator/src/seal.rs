@@ -23,6 +23,8 @@ pub struct Sealer {
     active: Option<Slice>,
     /// The manifest's last record.
     record: ManifestRecord,
+    /// The record before it: what it names is kept, in case the last one is damaged.
+    before: Option<ManifestRecord>,
 }
 
 /// What a seal is to write: everything consumed up to some positions.
@@ -37,7 +39,7 @@ impl Store {
     ///
     /// Called only by the consuming thread, between two messages, so that runs, positions, ledger
     /// and streams belong to the same moment.
-    pub(crate) fn begin_seal(&self) -> Option<SealJob> {
+    pub(crate) fn begin_seal(&self, even_of_nothing: bool) -> Option<SealJob> {
         let positions = self.positions();
         let mut tables = self.tables.write();
         let tables = &mut *tables;
@@ -45,7 +47,9 @@ impl Store {
         let changes = Changes::take(&mut tables.streams, &mut tables.ledger, complete);
         let mut data = self.data.write();
         assert!(data.sealing.is_empty(), "one seal at a time");
-        if data.hot.is_empty() && changes.is_empty() {
+        // Also a seal of nothing but redelivered lines counts: the transport may forget them then.
+        let nothing = data.hot.is_empty() && changes.is_empty() && positions == *self.sealed.lock();
+        if nothing && !even_of_nothing {
             return None;
         }
         let runs = std::mem::take(&mut data.hot);
@@ -62,13 +66,19 @@ impl Sealer {
         catalog: Catalog,
         active: Option<Slice>,
         record: ManifestRecord,
+        before: Option<ManifestRecord>,
     ) -> Self {
-        Self { store, manifest, catalog, active, record }
+        Self { store, manifest, catalog, active, record, before }
     }
 
     /// The positions that the manifest names: everything below them is in the store for good.
     pub(crate) fn sealed_positions(&self) -> &BTreeMap<u32, u64> {
         &self.record.positions
+    }
+
+    /// The positions that the record before the last one names.
+    pub(crate) fn positions_before(&self) -> BTreeMap<u32, u64> {
+        self.before.as_ref().map(|before| before.positions.clone()).unwrap_or_default()
     }
 
     /// Seals what is hot now. For those who consume by themselves, without an
@@ -77,7 +87,7 @@ impl Sealer {
     /// # Errors
     /// Nothing of the seal counts then; the store must be opened again.
     pub fn seal_now(&mut self) -> Result<(), StoreError> {
-        let job = self.store.begin_seal();
+        let job = self.store.begin_seal(false);
         job.map_or(Ok(()), |job| self.seal(job))
     }
 
@@ -104,10 +114,11 @@ impl Sealer {
             record.slices.push(active.mark().clone());
         }
         self.manifest.append(&record)?;
-        let old_catalog = self.record.catalog.file.clone();
-        self.record = record;
+        let now_before = std::mem::replace(&mut self.record, record);
+        let stale = self.before.replace(now_before);
+        *self.store.sealed.lock() = self.record.positions.clone();
         self.publish(&blocks)?;
-        self.remove_old_catalog(&old_catalog);
+        self.remove_stale_catalog(stale);
         let live_records = {
             let tables = self.store.tables.read();
             tables.streams.len() + tables.ledger.len()
@@ -157,12 +168,16 @@ impl Sealer {
         Ok(())
     }
 
-    fn remove_old_catalog(&self, old: &str) {
-        if *old != self.record.catalog.file {
-            let path = self.store.config.dir.join(old);
-            if let Err(err) = std::fs::remove_file(&path) {
-                tracing::warn!(path = %path.display(), %err, "cannot remove an old catalog");
-            }
+    /// Removes the catalog of a record that is no longer one of the last two.
+    fn remove_stale_catalog(&self, stale: Option<ManifestRecord>) {
+        let Some(stale) = stale.map(|record| record.catalog.file) else { return };
+        let before = self.before.as_ref().map(|before| &before.catalog.file);
+        if before == Some(&stale) || stale == self.record.catalog.file {
+            return;
+        }
+        let path = self.store.config.dir.join(stale);
+        if let Err(err) = std::fs::remove_file(&path) {
+            tracing::warn!(path = %path.display(), %err, "cannot remove an old catalog");
         }
     }
 }

@@ -39,6 +39,7 @@ impl Slice {
             .map_err(|source| StoreError::io("create", &dir, source))?;
         let mark =
             SliceMark { id, created_at, opstamp: 0, blocks_len: 0, n_blocks: 0, raw_bytes: 0 };
+        BlockIndex::create(&dir.join(INDEX_DIR))?;
         let slice = Self::open(slices, &mark, 0)?;
         sync_dir(&dir)?;
         sync_dir(slices)?;
@@ -65,6 +66,7 @@ impl Slice {
             .set_len(mark.blocks_len)
             .map_err(|source| StoreError::io("truncate", &path, source))?;
         let index = BlockIndex::open(&dir.join(INDEX_DIR), seal)?;
+        index.view()?.expect_blocks(mark.n_blocks)?;
         Ok(Self { mark: mark.clone(), dir, blocks: Arc::new(blocks), index })
     }
 
@@ -136,6 +138,7 @@ impl SliceView {
         let path = dir.join(BLOCKS_FILE);
         let blocks = File::open(&path).map_err(|source| StoreError::io("open", &path, source))?;
         let index = IndexView::open(&dir.join(INDEX_DIR))?;
+        index.expect_blocks(mark.n_blocks)?;
         Ok(Self { id: mark.id, path, blocks: Arc::new(blocks), index })
     }
 
@@ -171,7 +174,11 @@ pub struct SliceReadError {
     pub source: BlockError,
 }
 
-/// Makes sure that a folder exists.
+/// Makes sure that a folder exists, also after a crash of the machine.
 pub(crate) fn ensure_dir(dir: &Path) -> Result<(), StoreError> {
-    std::fs::create_dir_all(dir).map_err(|source| StoreError::io("create", dir, source))
+    if dir.is_dir() {
+        return Ok(());
+    }
+    std::fs::create_dir_all(dir).map_err(|source| StoreError::io("create", dir, source))?;
+    dir.parent().map_or(Ok(()), sync_dir)
 }

@@ -14,7 +14,7 @@ use crate::catalog::{self, Catalog, CatalogMark};
 use crate::error::StoreError;
 use crate::hot::HotRun;
 use crate::ledger::Ledger;
-use crate::manifest::{Manifest, ManifestRecord, SLICES_DIR};
+use crate::manifest::{LastTwo, Manifest, ManifestRecord, SLICES_DIR};
 use crate::metrics::Metrics;
 use crate::record_file::sync_dir;
 use crate::seal::Sealer;
@@ -55,6 +55,8 @@ pub struct Store {
     pub(crate) data: RwLock<Data>,
     /// Partition → offset of the next message to be consumed, and a bell for it.
     consumed: (Mutex<BTreeMap<u32, u64>>, Condvar),
+    /// What of it the manifest names.
+    pub(crate) sealed: Mutex<BTreeMap<u32, u64>>,
     ready: AtomicBool,
     /// Most of the catalog is stale: the next seal writes all of it into a new file.
     pub(crate) rewrite_catalog: AtomicBool,
@@ -98,6 +100,7 @@ impl Store {
             tables: RwLock::default(),
             data: RwLock::default(),
             consumed: Default::default(),
+            sealed: Mutex::default(),
             ready: AtomicBool::new(false),
             rewrite_catalog: AtomicBool::new(false),
             _lock: lock,
@@ -111,21 +114,23 @@ impl Store {
     pub(crate) fn recover(self: &Arc<Self>) -> Result<Sealer, StoreError> {
         let dir = &self.config.dir;
         let slices_dir = dir.join(SLICES_DIR);
-        let (manifest, record) = Manifest::open(dir)?;
+        self.ready.store(false, Ordering::Release);
+        let empty = ManifestRecord::empty(CatalogMark { file: catalog::file_name(0), len: 0 });
+        let (manifest, LastTwo { last, before }) = Manifest::open(dir, &empty)?;
         ensure_dir(&slices_dir)?;
-        let record = record.unwrap_or_else(|| {
-            ManifestRecord::empty(CatalogMark { file: catalog::file_name(0), len: 0 })
-        });
-        remove_strangers(dir, &slices_dir, &record)?;
+        let record = last.unwrap_or(empty);
         let (catalog, streams, ledger) = Catalog::open(dir, &record.catalog)?;
         let (slices, active) = open_slices(&slices_dir, &record)?;
+        let strangers = strangers(dir, &slices_dir, &record, before.as_ref())?;
+        clear(dir, strangers, manifest.was_damaged())?;
         sync_dir(dir)?;
         self.metrics.streams.set(streams.len() as i64);
         self.metrics.hot_bytes.set(0);
         *self.tables.write() = Tables { streams, ledger };
         *self.data.write() = Data { slices, ..Data::default() };
         *self.consumed.0.lock() = record.positions.clone();
-        Ok(Sealer::new(self.clone(), manifest, catalog, active, record))
+        *self.sealed.lock() = record.positions.clone();
+        Ok(Sealer::new(self.clone(), manifest, catalog, active, record, before))
     }
 
     /// The offset of the next message that the store has not consumed.
@@ -191,26 +196,45 @@ fn lock(dir: &Path) -> Result<File, StoreError> {
     }
 }
 
-/// Removes slices and catalogs that the manifest does not name: a seal died before it was done, or
-/// after it had replaced them.
-fn remove_strangers(
+/// Slices and catalogs that the manifest's last records do not name: a seal died before it was done,
+/// or after it had replaced them.
+fn strangers(
     dir: &Path,
     slices_dir: &Path,
     record: &ManifestRecord,
-) -> Result<(), StoreError> {
+    before: Option<&ManifestRecord>,
+) -> Result<Vec<PathBuf>, StoreError> {
     let known: Vec<PathBuf> = record.slices.iter().map(|s| dir_of(slices_dir, s.id)).collect();
-    for path in entries(slices_dir)? {
-        if !known.contains(&path) {
-            tracing::info!(path = %path.display(), "removing an unfinished slice");
-            std::fs::remove_dir_all(&path).map_err(|err| StoreError::io("remove", &path, err))?;
+    let mut found = entries(slices_dir)?;
+    found.retain(|path| !known.contains(path));
+    let keep = [Some(record), before].map(|record| record.map(|r| r.catalog.file.as_str()));
+    found.extend(entries(dir)?.into_iter().filter(|path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with("catalog-") && !keep.contains(&Some(name.as_ref()))
+    }));
+    Ok(found)
+}
+
+/// Removes strangers; after damage to the manifest they are moved aside instead, since they may be
+/// what it named.
+fn clear(dir: &Path, strangers: Vec<PathBuf>, was_damaged: bool) -> Result<(), StoreError> {
+    for path in strangers {
+        if was_damaged {
+            let aside = dir.join("aside");
+            ensure_dir(&aside)?;
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let to = aside.join(format!("{name}.{}", crate::seal::now()));
+            tracing::warn!(from = %path.display(), to = %to.display(), "moving aside what nothing names");
+            std::fs::rename(&path, &to).map_err(|err| StoreError::io("move aside", &path, err))?;
+            continue;
         }
-    }
-    let keep = dir.join(&record.catalog.file);
-    for path in entries(dir)? {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if name.starts_with("catalog-") && path != keep {
-            std::fs::remove_file(&path).map_err(|err| StoreError::io("remove", &path, err))?;
-        }
+        tracing::info!(path = %path.display(), "removing what an unfinished seal left");
+        let removed = if path.is_dir() {
+            std::fs::remove_dir_all(&path)
+        } else {
+            std::fs::remove_file(&path)
+        };
+        removed.map_err(|err| StoreError::io("remove", &path, err))?;
     }
     Ok(())
 }

@@ -35,7 +35,9 @@ impl Bed {
     /// As after a crash: what was not sealed is consumed again.
     fn reopen(&mut self) {
         self.open = None;
-        let config = StoreConfig::new(self.dir.path().join("store"));
+        // Slices roll after a few lines, so that every run of a test crosses some.
+        let config =
+            StoreConfig { slice_bytes: 400, ..StoreConfig::new(self.dir.path().join("store")) };
         self.open = Some(Store::open(config, &prometheus::Registry::new()).unwrap());
         let from = self.store().position(0) as usize;
         for (offset, message) in self.log.iter().enumerate().skip(from) {
@@ -197,6 +199,34 @@ fn a_big_run_is_stored_as_it_came_and_small_ones_together() {
     assert_eq!(bed.store().metrics.adopted_frames.get(), 1);
     assert_eq!(bed.store().metrics.blocks.get(), 2);
     assert_eq!(texts(&bed).len(), 128);
+}
+
+/// Catalog and manifest are rewritten when most of them is stale (in tests: soon), slices roll; what
+/// is no longer named is removed.
+#[test]
+fn files_stay_few_and_short() {
+    let mut bed = Bed::new();
+    for round in 0..60u64 {
+        let line = format!("line {round:03}");
+        bed.send(message(1, 1, round * 9, &[line.as_bytes()]));
+        bed.seal();
+        if round % 20 == 0 {
+            bed.reopen();
+        }
+    }
+    bed.reopen();
+    assert_eq!(texts(&bed).len(), 60);
+    let store = bed.dir.path().join("store");
+    let catalogs: Vec<_> = std::fs::read_dir(&store)
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with("catalog-"))
+        .collect();
+    assert_eq!(catalogs.len(), 1);
+    assert_ne!(catalogs[0].file_name(), "catalog-0", "the catalog was rewritten");
+    assert!(catalogs[0].metadata().unwrap().len() < 4096);
+    assert!(std::fs::metadata(store.join("manifest")).unwrap().len() < 4096);
+    assert!(std::fs::read_dir(store.join("slices")).unwrap().count() > 1, "slices rolled");
 }
 
 #[derive(Clone, Debug)]

@@ -34,6 +34,8 @@ pub(crate) struct Streams {
     pub by_id: HashMap<StreamId, Stream>,
     /// A file belongs to one stream only, whatever its other names are.
     pub open: HashMap<InodeKey, StreamId>,
+    /// Streams that may have files without a name, of which no directory tells.
+    pub unnamed: HashSet<StreamId>,
     pending: HashMap<NodeId, Pending>,
     warned: HashSet<PathBuf>,
 }
@@ -116,7 +118,7 @@ impl Intake<'_> {
             if opened.is_empty() {
                 return (logs, true);
             }
-            match self.tree.relist(node, listing) {
+            match Tree::relist(listing) {
                 Ok(again) if same_files(&again, &logs) => return (again, true),
                 Ok(again) => logs = again,
                 Err(error) => self.warn(&listing.path, &error),
@@ -225,6 +227,7 @@ impl Intake<'_> {
     /// Gives the files of a stream the names that they have now.
     fn name(&mut self, id: StreamId, named: &[Named]) {
         let Some(stream) = self.streams.by_id.get_mut(&id) else { return };
+        self.streams.unnamed.insert(id);
         for file in &mut stream.files {
             let name = named.iter().rev().find(|named| named.facts.key == file.key());
             file.name = name.map(|named| (named.name.clone(), named.age));

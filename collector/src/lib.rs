@@ -23,6 +23,7 @@ mod lines;
 mod metrics;
 mod order;
 mod paths;
+mod periodic;
 mod place;
 mod reader;
 mod rotation;

@@ -5,11 +5,9 @@ use std::collections::{BinaryHeap, HashSet, VecDeque};
 use std::fs::File;
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::fs::{FlockOperation, flock};
 use sawlog_transport::limits::FRAME_TEXT_BYTES_MAX;
 use sawlog_transport::{FileIdentity, Producer, StreamId};
 
@@ -18,16 +16,13 @@ use crate::checkpoint::Checkpoints;
 use crate::clock::Now;
 use crate::collector_id::Incarnation;
 use crate::config::Config;
-use crate::directory;
 use crate::discover::{Change, NodeId, Rescan, Settled, Tree};
 use crate::inflight::InFlight;
 use crate::intake::{Intake, Streams};
 use crate::metrics::Metrics;
-use crate::paths::{self, Glob};
-use crate::place::Place;
+use crate::periodic::Periodic;
 use crate::reader::{Buffers, Reader};
-use crate::sandbox;
-use crate::start::StartError;
+use crate::start::{StartError, lock, roots};
 use crate::status::Status;
 use crate::stream::{Closed, Stream, Turn, Turned, Why};
 use crate::tail::TailFile;
@@ -72,6 +67,8 @@ pub(crate) struct Loop {
     lag: Periodic,
     flushed_at: Duration,
     lag_bytes: u64,
+    /// Bytes read and acknowledged when the lag was summed up.
+    moved: (u64, u64),
     /// The kernel had more to tell than it could keep.
     events_lost: bool,
     /// Held while this collector uses the data directory.
@@ -113,6 +110,7 @@ impl Loop {
             lag: Periodic::new(LAG_EVERY, now.monotonic),
             flushed_at: now.monotonic,
             lag_bytes: 0,
+            moved: (0, 0),
             events_lost: false,
             _lock: lock,
             config,
@@ -245,17 +243,16 @@ impl Loop {
 
     /// Gives a turn to streams whose files no watch covers; with `all` to all.
     fn sweep(&mut self, all: bool) {
-        let tree = &self.tree;
-        let due: Vec<StreamId> = self
-            .streams
-            .by_id
-            .iter()
-            .filter(|(_, stream)| {
-                all || !tree.is_watched(stream.node)
-                    || stream.files.iter().any(|file| file.name.is_none())
-            })
-            .map(|(id, _)| *id)
-            .collect();
+        let due: Vec<StreamId> = if all || !self.tree.is_all_watched() {
+            self.streams.by_id.keys().copied().collect()
+        } else {
+            let Streams { by_id, unnamed, .. } = &mut self.streams;
+            unnamed.retain(|id| {
+                let files = by_id.get(id).map(|stream| &stream.files[..]).unwrap_or_default();
+                files.iter().any(|file| file.name.is_none())
+            });
+            unnamed.iter().copied().collect()
+        };
         for id in due {
             self.wake(id);
         }
@@ -266,6 +263,7 @@ impl Loop {
             for file in &mut stream.files {
                 file.name = None;
             }
+            self.streams.unnamed.insert(id);
         }
         self.wake(id);
     }
@@ -442,7 +440,10 @@ impl Loop {
         self.metrics.files_open.set(self.streams.open.len() as i64);
         let held = self.in_flight.text_bytes() + self.batcher.text_bytes();
         self.metrics.in_flight_bytes.set(held as i64);
-        if self.lag.due(now.monotonic).is_some() {
+        let moved = (self.metrics.read_bytes.get(), self.metrics.acked_bytes.get());
+        let may_differ = moved != self.moved || !self.ready.is_empty();
+        if may_differ && self.lag.due(now.monotonic).is_some() {
+            self.moved = moved;
             let lags = self.streams.by_id.values().map(|stream| stream.lag(&self.checkpoints));
             self.lag_bytes = lags.sum();
             self.metrics.lag_bytes.set(self.lag_bytes as i64);
@@ -457,61 +458,5 @@ impl Loop {
         let longest = if busy { SLEEP_BUSY_MAX } else { SLEEP_MAX };
         let timer = self.timers.peek().map(|Reverse((at, _))| at.saturating_sub(now.monotonic));
         timer.map_or(longest, |timer| timer.min(longest))
-    }
-}
-
-/// Something done every so often.
-#[derive(Debug)]
-struct Periodic {
-    every: Duration,
-    next: Duration,
-    count: u64,
-}
-
-impl Periodic {
-    fn new(every: Duration, now: Duration) -> Self {
-        Self { every, next: now + every, count: 0 }
-    }
-
-    /// The how manieth time it is due, from 1; `None` while it is not.
-    fn due(&mut self, now: Duration) -> Option<u64> {
-        if now < self.next {
-            return None;
-        }
-        self.next = now + self.every;
-        self.count += 1;
-        Some(self.count)
-    }
-}
-
-/// Where logs are looked for.
-fn roots(config: &Config) -> Result<Vec<(PathBuf, Place)>, StartError> {
-    let mut roots = Vec::new();
-    if let Some(path) = &config.mesos_work_dir {
-        let readable =
-            directory::open_root(path).and_then(|directory| directory::list(&directory, |_| false));
-        if let Err(source) = readable {
-            return Err(StartError::WorkDir { path: path.clone(), source });
-        }
-        roots.push((path.clone(), Place::Mesos(sandbox::Place::work_dir())));
-    }
-    for path in &config.paths {
-        let glob = Arc::new(Glob::parse(path).map_err(crate::config::ConfigError::from)?);
-        roots.push((glob.root.clone(), Place::Glob(paths::Place::root(glob))));
-    }
-    Ok(roots)
-}
-
-/// Makes the data directory and takes it for this process.
-fn lock(data_dir: &Path) -> Result<File, StartError> {
-    let path = data_dir.join("lock");
-    let failed = |source| StartError::DataDir { path: path.clone(), source };
-    std::fs::create_dir_all(data_dir).map_err(failed)?;
-    let file =
-        File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(StartError::Locked { path: data_dir.to_owned() }),
-        Err(error) => Err(failed(error.into())),
     }
 }

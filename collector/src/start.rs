@@ -1,8 +1,9 @@
 //! Starting a collector on a thread of its own, and stopping it.
 
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -10,14 +11,19 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use prometheus::Registry;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use sawlog_transport::Producer;
 
 use crate::clock::Now;
 use crate::collector_id::IdentityError;
 use crate::config::{Config, ConfigError};
+use crate::directory;
 use crate::metrics::Metrics;
+use crate::paths::{self, Glob};
+use crate::place::Place;
 use crate::run::Loop;
+use crate::sandbox;
 use crate::status::Status;
 
 /// How long events gather before they are looked at, lest every write of a busy container wake us.
@@ -213,5 +219,37 @@ fn raise_open_files_limit() {
     limit.current = limit.maximum;
     if let Err(error) = setrlimit(Resource::Nofile, limit) {
         tracing::warn!("cannot raise the limit of open files: {error}");
+    }
+}
+
+/// Where logs are looked for.
+pub(crate) fn roots(config: &Config) -> Result<Vec<(PathBuf, Place)>, StartError> {
+    let mut roots = Vec::new();
+    if let Some(path) = &config.mesos_work_dir {
+        let readable =
+            directory::open_root(path).and_then(|directory| directory::list(&directory, |_| false));
+        if let Err(source) = readable {
+            return Err(StartError::WorkDir { path: path.clone(), source });
+        }
+        roots.push((path.clone(), Place::Mesos(sandbox::Place::work_dir())));
+    }
+    for path in &config.paths {
+        let glob = Arc::new(Glob::parse(path).map_err(ConfigError::from)?);
+        roots.push((glob.root.clone(), Place::Glob(paths::Place::root(glob))));
+    }
+    Ok(roots)
+}
+
+/// Makes the data directory and takes it for this process.
+pub(crate) fn lock(data_dir: &Path) -> Result<File, StartError> {
+    let path = data_dir.join("lock");
+    let failed = |source| StartError::DataDir { path: path.clone(), source };
+    std::fs::create_dir_all(data_dir).map_err(failed)?;
+    let file =
+        File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(StartError::Locked { path: data_dir.to_owned() }),
+        Err(error) => Err(failed(error.into())),
     }
 }

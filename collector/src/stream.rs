@@ -125,8 +125,11 @@ impl Stream {
     fn step(&mut self, index: usize, turn: &mut Turn<'_, '_>) -> Step {
         self.try_step(index, turn).unwrap_or_else(|error| {
             turn.reader.metrics.scan_errors.inc();
-            let name = self.files[index].name.as_ref().map(|(name, _)| name);
-            tracing::warn!(labels = %self.source.labels, ?name, "cannot read a log file: {error}");
+            let file = &mut self.files[index];
+            if !std::mem::replace(&mut file.warned, true) {
+                let name = file.name.as_ref().map(|(name, _)| name);
+                tracing::warn!(labels = %self.source.labels, ?name, "cannot read a log file: {error}");
+            }
             Step::NextAnd(turn.reader.now.monotonic + RETRY_AFTER)
         })
     }
@@ -404,7 +407,8 @@ impl Stream {
                 Ok(false) => Finished::Yes,
                 Ok(true) | Err(_) => Finished::AskAt(now),
             },
-            (Writers::Some, again) => Finished::AskAt(again),
+            // The longer it was quiet, the rarer the question: most containers run for days.
+            (Writers::Some, again) => Finished::AskAt(again.max(now + file.quiet_for(now))),
             (Writers::Unknown, _) if is_current => Finished::No,
             (Writers::Unknown, _) if now >= quiet_at => Finished::Yes,
             (Writers::Unknown, _) => Finished::AskAt(quiet_at),

@@ -51,6 +51,8 @@ pub(crate) struct TailFile {
     pub passed: bool,
     /// Whether it was seen to be text, where that matters.
     pub judged: bool,
+    /// Whether somebody was told that it cannot be read.
+    pub warned: bool,
     probe: Probe,
 }
 
@@ -87,6 +89,7 @@ impl TailFile {
             young: false,
             passed: false,
             judged: false,
+            warned: false,
             probe: Probe::new(),
         }
     }
@@ -174,6 +177,11 @@ impl TailFile {
 
     pub(crate) fn key(&self) -> InodeKey {
         self.facts.key
+    }
+
+    /// How long the file has stayed the same.
+    pub(crate) fn quiet_for(&self, now: Duration) -> Duration {
+        now.saturating_sub(self.changed_at)
     }
 
     /// Whether anybody has the file open for writing, and when asking again may give another answer.

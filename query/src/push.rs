@@ -28,6 +28,9 @@ const ACK_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a push waits, once durable, for its entries to be found by queries.
 const VISIBLE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The latest time of an entry, in the year 2261: equal times can still be moved on from there.
+pub const TIME_MAX: i64 = 9_200_000_000_000_000_000;
+
 /// One entry of a push request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PushedEntry {
@@ -56,6 +59,10 @@ pub enum PushError {
         "entry {entry} of stream {stream} has {found} bytes of structured metadata, at most {FRAME_METADATA_BYTES_MAX} are allowed; nothing of the request was stored"
     )]
     MetadataTooLarge { stream: String, entry: usize, found: usize },
+    #[error(
+        "entry {entry} of stream {stream} has the time {found} ns, at most {TIME_MAX} is allowed; nothing of the request was stored"
+    )]
+    TimeTooLate { stream: String, entry: usize, found: i64 },
     /// What was pushed before the start is not known yet, so a retry could not be told.
     #[error("not ready: replaying what was not sealed at the last stop; send the request again")]
     NotReady,
@@ -314,6 +321,10 @@ fn check(stream: &PushedStream) -> Result<(), PushError> {
         if entry.line.len() > LINE_BYTES_MAX {
             let found = entry.line.len();
             return Err(PushError::LineTooLong { stream: stream(), entry: n, found });
+        }
+        if entry.time > TIME_MAX {
+            let found = entry.time;
+            return Err(PushError::TimeTooLate { stream: stream(), entry: n, found });
         }
         if entry.metadata.len() > FRAME_METADATA_BYTES_MAX {
             let found = entry.metadata.len();

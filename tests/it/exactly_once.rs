@@ -38,10 +38,10 @@ impl Agent {
         self.dir.path().join(format!("truth/{writer}"))
     }
 
-    fn setup(&self) -> Setup {
+    fn setup(&self, seal_interval: &str) -> Setup {
         Setup::new(&self.data())
             .arg("--mesos-work-dir", self.work_dir())
-            .arg("--seal-interval", "2s")
+            .arg("--seal-interval", seal_interval)
     }
 
     fn spawn_writers(&self, pause: Duration) -> Vec<Child> {
@@ -93,7 +93,7 @@ fn wait_all(writers: Vec<Child>) {
 #[test]
 fn each_line_once_through_rotation_and_a_lost_checkpoint() {
     let agent = Agent::new();
-    let node = agent.setup().start();
+    let node = agent.setup("2s").start();
     let mut writers = agent.spawn_writers(Duration::from_millis(20));
     let mut highest = 0;
     while writers.iter_mut().any(|writer| writer.try_wait().unwrap().is_none()) {
@@ -108,7 +108,7 @@ fn each_line_once_through_rotation_and_a_lost_checkpoint() {
     assert_eq!(node.terminate(), Some(0));
 
     std::fs::remove_file(agent.data().join("collector/checkpoints")).unwrap();
-    let node = agent.setup().start();
+    let node = agent.setup("2s").start();
     let written: f64 = (0..WRITERS)
         .map(|writer| std::fs::metadata(agent.truth(writer)).unwrap().len() as f64)
         .sum();
@@ -118,11 +118,11 @@ fn each_line_once_through_rotation_and_a_lost_checkpoint() {
     assert_eq!(read(), written, "each byte came again once and was not taken");
 }
 
-/// The same with `kill -9` ten times at random moments.
+/// The same with `kill -9` ten times at random moments, with a seal under way in most of them.
 #[test]
 fn each_line_once_through_ten_kills() {
     let agent = Agent::new();
-    let mut node = agent.setup().start();
+    let mut node = agent.setup("100ms").start();
     let writers = agent.spawn_writers(Duration::from_millis(60));
     let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     let given = std::env::var("SAWLOG_TEST_SEED").ok().map(|seed| seed.parse().unwrap());
@@ -135,13 +135,13 @@ fn each_line_once_through_ten_kills() {
         random ^= random << 17;
         std::thread::sleep(Duration::from_millis(50 + random % 900));
         node.kill();
-        node = agent.setup().start();
+        node = agent.setup("100ms").start();
     }
     wait_all(writers);
     agent.check(&node);
     assert_eq!(node.terminate(), Some(0));
     // And what a clean stop leaves is the same again.
-    agent.check(&agent.setup().start());
+    agent.check(&agent.setup("100ms").start());
 }
 
 /// A line can be found soon after it was written, while the process that wrote it still runs.

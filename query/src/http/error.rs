@@ -69,9 +69,9 @@ impl From<QueryError> for HttpError {
 impl From<PushError> for HttpError {
     fn from(err: PushError) -> Self {
         let status = match &err {
-            PushError::LineTooLong { .. } | PushError::MetadataTooLarge { .. } => {
-                StatusCode::BAD_REQUEST
-            }
+            PushError::LineTooLong { .. }
+            | PushError::MetadataTooLarge { .. }
+            | PushError::TimeTooLate { .. } => StatusCode::BAD_REQUEST,
             PushError::NotReady => StatusCode::SERVICE_UNAVAILABLE,
             PushError::Busy => StatusCode::TOO_MANY_REQUESTS,
             PushError::Timeout => StatusCode::GATEWAY_TIMEOUT,

@@ -128,7 +128,7 @@ impl Api {
             api.metrics.scanned_bytes.inc_by(budget.stats().bytes_scanned);
             Ok(answer::streams(&entries, flags.as_deref(), budget))
         };
-        Ok(self.running.run(self.limits.clone(), run).await??)
+        Ok(self.queries.run(self.limits.clone(), run).await??)
     }
 
     async fn metric_query(
@@ -143,7 +143,7 @@ impl Api {
             api.metrics.scanned_bytes.inc_by(budget.stats().bytes_scanned);
             Ok(write(value, budget))
         };
-        Ok(self.running.run(self.limits.clone(), run).await??)
+        Ok(self.queries.run(self.limits.clone(), run).await??)
     }
 
     /// Counts an answer under its route and code.

@@ -1,12 +1,13 @@
 //! The query side's own metrics.
 
 use prometheus::{
-    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
 };
 
 /// Counters, gauges and histograms of the HTTP API.
 pub(super) struct Metrics {
-    pub(super) running: IntGauge,
+    /// Requests running or waiting to run, by kind.
+    pub(super) running: IntGaugeVec,
     pub(super) requests: IntCounterVec,
     pub(super) duration: HistogramVec,
     pub(super) scanned_bytes: IntCounter,
@@ -17,7 +18,10 @@ pub(super) struct Metrics {
 impl Metrics {
     pub(super) fn new(registry: &Registry) -> prometheus::Result<Self> {
         let this = Self {
-            running: IntGauge::new("sawlog_query_running", "Queries running or waiting to run.")?,
+            running: IntGaugeVec::new(
+                Opts::new("sawlog_requests_running", "Requests running or waiting to run."),
+                &["kind"],
+            )?,
             requests: IntCounterVec::new(
                 Opts::new("sawlog_query_requests_total", "Requests answered."),
                 &["route", "code"],

@@ -27,13 +27,21 @@ use running::Running;
 /// The largest body of a push, as it comes and inflated: bytes.
 pub const PUSH_BYTES_MAX: usize = 32 * 1024 * 1024;
 
+/// Requests of each kind that are worked on at the same time.
+const QUERIES_MAX: usize = 8;
+const EXPORTS_MAX: usize = 4;
+const PUSHES_MAX: usize = 8;
+
 /// What the API is served from.
 pub struct Api {
     store: Arc<Store>,
     receiver: Arc<Receiver>,
     registry: prometheus::Registry,
     limits: Limits,
-    running: Running,
+    /// Kinds of requests apart, so that slow readers of exports hold up neither queries nor pushes.
+    queries: Running,
+    exports: Running,
+    pushes: Running,
     metrics: Metrics,
 }
 
@@ -47,8 +55,18 @@ impl Api {
         limits: Limits,
     ) -> prometheus::Result<Self> {
         let metrics = Metrics::new(&registry)?;
-        let running = Running::new(metrics.running.clone());
-        Ok(Self { store, receiver: Arc::new(receiver), registry, limits, running, metrics })
+        let places =
+            |kind: &str, n: usize| Running::new(n, metrics.running.with_label_values(&[kind]));
+        Ok(Self {
+            queries: places("query", QUERIES_MAX),
+            exports: places("export", EXPORTS_MAX),
+            pushes: places("push", PUSHES_MAX),
+            store,
+            receiver: Arc::new(receiver),
+            registry,
+            limits,
+            metrics,
+        })
     }
 
     /// All routes.

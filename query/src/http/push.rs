@@ -39,7 +39,7 @@ async fn take(
     let encoding = header_text(headers, header::CONTENT_ENCODING);
     let receiver = api.receiver.clone();
     let metrics = (api.metrics.pushed_entries.clone(), api.metrics.push_retries.clone());
-    let place = api.running.place().await?;
+    let place = api.pushes.place().await?;
     let task = tokio::task::spawn_blocking(move || -> Result<(), HttpError> {
         let _place = place;
         let streams = decode(&body, &kind, &encoding)?;

@@ -11,12 +11,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::error::HttpError;
 use crate::engine::{Budget, Limits};
 
-/// Queries that run at the same time; more of them wait.
-const RUNNING_MAX: usize = 8;
-/// Queries that may wait; more of them are refused.
+/// Requests of a kind that may wait; more of them are refused.
 const WAITING_MAX: i64 = 256;
 
-/// The places for queries.
+/// The places for one kind of request.
 pub(super) struct Running {
     places: Arc<Semaphore>,
     gauge: IntGauge,
@@ -44,14 +42,15 @@ impl Drop for Place {
 }
 
 impl Running {
-    pub(super) fn new(gauge: IntGauge) -> Self {
-        Self { places: Arc::new(Semaphore::new(RUNNING_MAX)), gauge }
+    /// Room for `places` requests at the same time; more of them wait.
+    pub(super) fn new(places: usize, gauge: IntGauge) -> Self {
+        Self { places: Arc::new(Semaphore::new(places)), gauge }
     }
 
     /// Waits for a place.
     pub(super) async fn place(&self) -> Result<Place, HttpError> {
         if self.gauge.get() >= WAITING_MAX {
-            let text = format!("{WAITING_MAX} queries are waiting already: try again later");
+            let text = format!("{WAITING_MAX} requests are waiting already: try again later");
             return Err(HttpError::new(StatusCode::TOO_MANY_REQUESTS, text));
         }
         self.gauge.inc();

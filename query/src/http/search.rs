@@ -80,7 +80,7 @@ async fn find(api: &Arc<Api>, params: &Params) -> Result<Response, HttpError> {
         }
         Ok((out, budget.warnings()))
     };
-    let (body, warnings) = api.running.run(api.limits.clone(), run).await??;
+    let (body, warnings) = api.queries.run(api.limits.clone(), run).await??;
     let mut response = ([(header::CONTENT_TYPE, format.content_type())], body).into_response();
     for warning in warnings {
         if let Ok(value) = warning.parse() {
@@ -115,7 +115,7 @@ async fn start_export(api: &Arc<Api>, params: &Params) -> Result<Response, HttpE
     let from = params.time("start")?.unwrap_or(i64::MIN);
     let to = params.time("end")?.unwrap_or(i64::MAX);
     let format = Format::of(params, Format::Raw)?;
-    let place = api.running.place().await?;
+    let place = api.exports.place().await?;
     let mut limits = api.limits.clone();
     // An export takes as long as its reader; it ends when the reader is gone.
     limits.time_max = std::time::Duration::MAX;

@@ -88,11 +88,19 @@ impl Batch {
         }
     }
 
+    /// Runs name streams and lines that are there, and share no line: otherwise a small message could
+    /// stand for endlessly many lines.
     fn references_hold(&self) -> bool {
+        let mut unnamed: Vec<u32> = self.frames.iter().map(Frame::n_lines).collect();
         self.runs.iter().all(|run| {
             let Some(end) = run.first_line.checked_add(run.n_lines) else { return false };
             let lines_hold = match self.frames.get(run.frame as usize) {
-                Some(frame) => end <= frame.n_lines(),
+                Some(frame) => {
+                    let left = &mut unnamed[run.frame as usize];
+                    let fits = end <= frame.n_lines() && run.n_lines <= *left;
+                    *left = left.saturating_sub(run.n_lines);
+                    fits
+                }
                 None => run.n_lines == 0,
             };
             lines_hold && (run.stream as usize) < self.streams.len()
@@ -132,6 +140,9 @@ impl FixedHeader {
         let [version, codec, flag_low, flag_high] = take::<4>(&mut bytes);
         if version > VERSION {
             return Err(DecodeError::Version { found: version });
+        }
+        if version == 0 {
+            return Err(DecodeError::Malformed { what: "version" });
         }
         let crc = u32::from_le_bytes(take(&mut &header_bytes[76..]));
         if crc != crc32c::crc32c(&header_bytes[..76]) {

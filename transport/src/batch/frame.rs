@@ -5,8 +5,8 @@ use bytes::{Buf, Bytes};
 
 use super::DecodeError;
 use crate::limits::{
-    FRAME_COLUMNS_BYTES_MAX, FRAME_LINES_MAX, FRAME_TEXT_BYTES_MAX, LINE_BYTES_MAX,
-    stored_bytes_max,
+    FRAME_COLUMNS_BYTES_MAX, FRAME_LINES_MAX, FRAME_METADATA_BYTES_MAX, FRAME_TEXT_BYTES_MAX,
+    LINE_BYTES_MAX, stored_bytes_max,
 };
 use crate::lines::{LineColumns, LineFlags};
 use crate::varint;
@@ -159,6 +159,16 @@ impl Frame {
     /// Bytes that [`Frame::write`] appends.
     pub fn stored_len(&self) -> usize {
         FRAME_HEADER_BYTES + self.columns.len() + self.text.len()
+    }
+
+    /// A copy that shares no bytes with the message the frame was read from, which would otherwise
+    /// live as long as the frame.
+    pub fn detached(&self) -> Frame {
+        Frame {
+            columns: Bytes::copy_from_slice(&self.columns),
+            text: Bytes::copy_from_slice(&self.text),
+            ..*self
+        }
     }
 
     /// Appends the frame as it is stored and sent.
@@ -323,17 +333,19 @@ fn take_source_lens(bytes: &mut &[u8], lines: &mut LineColumns) -> Option<()> {
 }
 
 fn take_metadata(bytes: &mut &[u8], lines: &mut LineColumns) -> Option<()> {
-    let mut line = 0u32;
+    let (mut line, mut total) = (0u32, 0);
     for n in 0..varint::take(bytes)? {
         let step = u32::try_from(varint::take(bytes)?).ok()?;
         if n > 0 && step == 0 {
             return None;
         }
         line = line.checked_add(step)?;
-        if line as usize >= lines.len() {
+        let pairs = varint::take_bytes(bytes)?;
+        total += pairs.len();
+        if line as usize >= lines.len() || total > FRAME_METADATA_BYTES_MAX {
             return None;
         }
-        lines.metadata.push((line, Bytes::copy_from_slice(varint::take_bytes(bytes)?)));
+        lines.metadata.push((line, Bytes::copy_from_slice(pairs)));
     }
     Some(())
 }

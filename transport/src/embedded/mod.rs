@@ -106,6 +106,10 @@ pub struct EmbeddedConfig {
     pub sync_bytes: u64,
     /// The longest that an appended message waits for its sync.
     pub sync_delay: Duration,
+    /// Per partition, the offset up to which the reader's own store holds everything already: a log
+    /// that ends before it (damaged, or replaced) goes on there, so that no offset names a message
+    /// that the reader would take for one it has. Missing ones are 0.
+    pub continue_at: Vec<u64>,
 }
 
 impl EmbeddedConfig {
@@ -118,6 +122,7 @@ impl EmbeddedConfig {
             bytes_max: 2 << 30,
             sync_bytes: 4 << 20,
             sync_delay: Duration::from_millis(100),
+            continue_at: Vec::new(),
         }
     }
 
@@ -189,7 +194,10 @@ impl EmbeddedLog {
         config.check()?;
         let directory = Directory::open(&config.dir, config.partitions)?;
         let partitions = (0..config.partitions)
-            .map(|partition| recovery::recover(&config.dir, partition, &disk))
+            .map(|partition| {
+                let continue_at = config.continue_at.get(partition as usize).copied();
+                recovery::recover(&config.dir, partition, continue_at.unwrap_or(0), &disk)
+            })
             .collect::<Result<Vec<_>, _>>()?;
         let dir = config.dir.clone();
         let shared = Arc::new(Shared::new(config, partitions.iter().map(|p| p.state.clone())));

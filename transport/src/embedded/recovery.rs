@@ -25,6 +25,7 @@ pub(super) struct Recovered {
 pub(super) fn recover(
     dir: &Path,
     partition: u32,
+    continue_at: u64,
     disk: &Arc<dyn Disk>,
 ) -> Result<Recovered, OpenError> {
     let partition_dir = log_file::partition_dir(dir, partition);
@@ -36,8 +37,19 @@ pub(super) fn recover(
     for first in firsts {
         files.push_back(earlier(&log_file::path(&partition_dir, first), first)?);
     }
-    let (file, span, next) = recover_last(&**disk, &partition_dir, last)?;
+    let (mut file, mut span, mut next) = recover_last(&**disk, &partition_dir, last)?;
     files.push_back(span);
+    if next < continue_at {
+        tracing::warn!(
+            partition,
+            end = next,
+            continue_at,
+            "the log ends before what its reader has already; it goes on there"
+        );
+        let path = log_file::path(&partition_dir, continue_at);
+        (file, span, next) = begin_anew(&**disk, &partition_dir, continue_at, &path)?;
+        files.push_back(span);
+    }
     let low = files.front().map_or(next, |file| file.first);
     Ok(Recovered {
         state: PartitionState { files, high: next, processed: low, broken: None },

@@ -3,41 +3,31 @@
 //! Events only say where to look. What is there is always read from the directory itself, so that
 //! a lost event costs time and nothing else.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+mod names;
+mod watches;
+
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use inotify::{EventMask, Inotify, WatchDescriptor, WatchMask};
+use inotify::{EventMask, WatchDescriptor};
 use rustix::fs::FileType;
 use sawlog_transport::{FileIdentity, StreamId};
 
 use crate::directory;
-use crate::identity::{Facts, InodeKey, facts, facts_at, facts_of_path};
+use crate::identity::{Facts, InodeKey, facts, facts_of_path};
 use crate::metrics::Metrics;
 use crate::place::Place;
-use crate::rotation::Age;
+use names::Names;
+pub(crate) use names::{Logs, Memory, Named, Settled};
+use watches::{Event, Watches};
 
 pub(crate) type NodeId = u64;
 
-/// Bytes of events taken from the kernel at once.
-const EVENT_BUFFER_BYTES: usize = 64 * 1024;
-/// How often that is done before the loop goes on with other work.
-const EVENT_ROUNDS_MAX: usize = 16;
 /// Among how many of the last changes a repetition is looked for.
 const REPETITIONS_AMONG: usize = 8;
-
-/// A log file's name, and the file behind it when it was listed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Named {
-    pub name: OsString,
-    pub age: Age,
-    pub facts: Facts,
-}
-
-/// A directory's log files, by log.
-pub(crate) type Logs = BTreeMap<OsString, Vec<Named>>;
 
 /// What a listing found.
 pub(crate) struct Listing {
@@ -45,15 +35,6 @@ pub(crate) struct Listing {
     pub path: PathBuf,
     pub place: Place,
     pub logs: Logs,
-}
-
-/// The names of interest in a directory.
-#[derive(Default)]
-struct Names {
-    logs: Logs,
-    children: Vec<OsString>,
-    /// What is behind the names that could be logs, also those that are left out.
-    present: HashSet<InodeKey>,
 }
 
 /// What the kernel told.
@@ -68,7 +49,7 @@ pub(crate) enum Change {
 /// Which directories a rescan lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rescan {
-    /// Those of which the kernel does not tell.
+    /// Those of which the kernel does not tell, and those that could not be read completely.
     Unwatched,
     /// Also those that changed without the kernel having told.
     Changed,
@@ -97,71 +78,26 @@ struct Node {
     dirty: bool,
 }
 
-/// What is known of files that are not open.
-#[derive(Default)]
-pub(crate) struct Memory {
-    /// Read to their end, acknowledged, and without a writer.
-    pub settled: HashMap<InodeKey, Settled>,
-    /// Left out.
-    pub skipped: HashSet<InodeKey>,
-}
-
-/// A file that was closed because it is finished, as it was then.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Settled {
-    pub identity: FileIdentity,
-    pub size: u64,
-    pub modified: i64,
-}
-
-impl Memory {
-    /// Whether a file need not be opened.
-    pub(crate) fn knows(&self, found: &Facts) -> bool {
-        self.skipped.contains(&found.key)
-            || self.settled.get(&found.key).is_some_and(|settled| {
-                (settled.size, settled.modified) == (found.size, found.modified)
-            })
-    }
-
-    fn keep_only(&mut self, present: &HashSet<InodeKey>) {
-        self.settled.retain(|key, _| present.contains(key));
-        self.skipped.retain(|key| present.contains(key));
-    }
-}
-
 /// All directories on the way to logs.
 pub(crate) struct Tree {
     nodes: HashMap<NodeId, Node>,
     next: NodeId,
-    inotify: Option<Inotify>,
-    /// Overlapping globs give one directory more than one node.
-    watched: HashMap<WatchDescriptor, Vec<NodeId>>,
+    watches: Watches,
     dirty: VecDeque<NodeId>,
     /// Streams whose directory is gone.
     orphans: Vec<StreamId>,
-    buffer: Vec<u8>,
-    /// Whether the end of the watches was told.
-    warned_of_watches: bool,
     metrics: Metrics,
 }
 
 impl Tree {
     /// A tree with these roots, all to be listed.
     pub(crate) fn new(roots: Vec<(PathBuf, Place)>, metrics: Metrics) -> Self {
-        let inotify = Inotify::init().inspect_err(|error| {
-            tracing::warn!(
-                "inotify is not available, new files are found by listing only: {error}"
-            );
-        });
         let mut this = Self {
             nodes: HashMap::new(),
             next: 0,
-            inotify: inotify.ok(),
-            watched: HashMap::new(),
+            watches: Watches::new(),
             dirty: VecDeque::new(),
             orphans: Vec::new(),
-            buffer: vec![0; EVENT_BUFFER_BYTES],
-            warned_of_watches: false,
             metrics,
         };
         for (path, place) in roots {
@@ -233,9 +169,9 @@ impl Tree {
         std::mem::take(&mut self.orphans)
     }
 
-    /// Whether the kernel tells when something changes in a directory.
-    pub(crate) fn is_watched(&self, id: NodeId) -> bool {
-        self.nodes.get(&id).is_some_and(|node| node.watch.is_some())
+    /// Whether the kernel tells when something changes in any of the directories.
+    pub(crate) fn is_all_watched(&self) -> bool {
+        self.watches.is_complete()
     }
 
     pub(crate) fn memory(&mut self, id: NodeId) -> Option<&mut Memory> {
@@ -274,7 +210,7 @@ impl Tree {
         let mut due = Vec::new();
         for (id, node) in &mut self.nodes {
             let is_due = match which {
-                Rescan::Unwatched => node.watch.is_none(),
+                Rescan::Unwatched => node.watch.is_none() || node.listed.is_none(),
                 Rescan::Changed => node.watch.is_none() || node.is_changed(),
                 Rescan::EventsLost => {
                     node.watch.is_none() || !node.memory.settled.is_empty() || node.is_changed()
@@ -310,7 +246,10 @@ impl Tree {
         self.watch(id, &directory, &found);
         let Some(node) = self.nodes.get(&id) else { return Ok(None) };
         let (path, place) = (node.path.clone(), node.place.clone());
-        let Names { logs, children, present } = self.names(id, &directory, &place)?;
+        let Names { logs, children, present, others } = names::read(&directory, &place)?;
+        for (name, key, kind) in others {
+            self.skip(id, &name, key, kind);
+        }
         let Some(node) = self.nodes.get_mut(&id) else { return Ok(None) };
         node.memory.keep_only(&present);
         let again = node.listed.is_some_and(|(modified, _)| modified == found.modified);
@@ -322,8 +261,8 @@ impl Tree {
     }
 
     /// The log files in a directory now.
-    pub(crate) fn relist(&mut self, id: NodeId, listing: &Listing) -> io::Result<Logs> {
-        Ok(self.names(id, &listing.directory, &listing.place)?.logs)
+    pub(crate) fn relist(listing: &Listing) -> io::Result<Logs> {
+        Ok(names::read(&listing.directory, &listing.place)?.logs)
     }
 
     /// Opens a directory from its root on, never following a symlink below the root.
@@ -351,63 +290,15 @@ impl Tree {
         if replaced {
             self.mark_all(children);
         }
-        let Some(added) = self.add_watch(directory, &path) else { return };
-        match added {
-            Ok(watch) => {
-                self.watched.entry(watch.clone()).or_default().push(id);
-                if let Some(node) = self.nodes.get_mut(&id) {
-                    node.watch = Some(watch);
-                }
-            }
-            Err(error) if !self.warned_of_watches => {
-                self.warned_of_watches = true;
-                tracing::warn!(
-                    "cannot watch '{}', directories without a watch are listed instead (raise fs.inotify.max_user_watches): {error}",
-                    path.display()
-                );
-            }
-            Err(_) => {}
+        let watch = self.watches.add(id, directory, &path);
+        if let Some(node) = self.nodes.get_mut(&id) {
+            node.watch = watch;
         }
     }
 
-    fn add_watch(
-        &mut self,
-        directory: &OwnedFd,
-        path: &Path,
-    ) -> Option<io::Result<WatchDescriptor>> {
-        let mask = WatchMask::CREATE
-            | WatchMask::MOVED_FROM
-            | WatchMask::MOVED_TO
-            | WatchMask::DELETE
-            | WatchMask::MODIFY
-            | WatchMask::CLOSE_WRITE
-            | WatchMask::DELETE_SELF
-            | WatchMask::MOVE_SELF
-            | WatchMask::ONLYDIR;
-        let mut watches = self.inotify.as_ref()?.watches();
-        // The descriptor's own name leads to the directory that was opened, whatever its path is now.
-        let opened = format!("/proc/self/fd/{}", directory.as_raw_fd());
-        let added = match watches.add(opened, mask) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                watches.add(path, mask | WatchMask::DONT_FOLLOW)
-            }
-            other => other,
-        };
-        Some(added)
-    }
-
     fn unwatch(&mut self, id: NodeId) {
-        let Some(watch) = self.nodes.get_mut(&id).and_then(|node| node.watch.take()) else {
-            return;
-        };
-        let Some(nodes) = self.watched.get_mut(&watch) else { return };
-        nodes.retain(|other| *other != id);
-        if nodes.is_empty() {
-            self.watched.remove(&watch);
-            if let Some(inotify) = &self.inotify {
-                // The watch of a deleted directory is already gone.
-                drop(inotify.watches().remove(watch));
-            }
+        if let Some(watch) = self.nodes.get_mut(&id).and_then(|node| node.watch.take()) {
+            self.watches.remove(watch, id);
         }
     }
 
@@ -415,41 +306,6 @@ impl Tree {
         for id in ids {
             self.mark(id);
         }
-    }
-
-    /// Log files and directories that lead to some.
-    fn names(&mut self, id: NodeId, directory: &OwnedFd, place: &Place) -> io::Result<Names> {
-        let wanted = |name: &OsStr| place.log(name).is_some() || place.child(name).is_some();
-        let Names { mut logs, mut children, mut present } = Names::default();
-        for entry in directory::list(directory, wanted)? {
-            if entry.kind == FileType::Directory {
-                children.push(entry.name);
-                continue;
-            }
-            let Some((log, age)) = place.log(&entry.name) else {
-                // Where the file system does not tell kinds, a directory may look like this.
-                if entry.kind == FileType::Unknown {
-                    children.push(entry.name);
-                }
-                continue;
-            };
-            // Gone meanwhile: the next listing will not have it.
-            let Ok(found) = facts_at(directory, &entry.name) else { continue };
-            present.insert(found.key);
-            match found.kind {
-                FileType::RegularFile => {
-                    let log = log.to_owned();
-                    let named = Named { name: entry.name, age, facts: found };
-                    logs.entry(log).or_default().push(named);
-                }
-                FileType::Directory => children.push(entry.name),
-                kind => self.skip(id, &entry.name, found.key, kind),
-            }
-        }
-        for names in logs.values_mut() {
-            names.sort_by(|a, b| b.age.cmp(&a.age).then_with(|| a.name.cmp(&b.name)));
-        }
-        Ok(Names { logs, children, present })
     }
 
     fn skip(&mut self, id: NodeId, name: &OsStr, key: InodeKey, kind: FileType) {
@@ -531,51 +387,28 @@ impl Tree {
         }
     }
 
-    /// The descriptor that becomes readable when something changes.
+    /// Becomes readable when something changes.
     pub(crate) fn events(&self) -> Option<BorrowedFd<'_>> {
-        self.inotify.as_ref().map(AsFd::as_fd)
+        self.watches.events()
     }
 
     /// Takes what the kernel told: marks directories, and gives what concerns log files.
     pub(crate) fn take_events(&mut self) -> Vec<Change> {
+        let mut events = Vec::new();
+        let overflow = self.watches.take(|event| events.push(event));
         let mut changes = Vec::new();
-        let mut buffer = std::mem::take(&mut self.buffer);
-        for _ in 0..EVENT_ROUNDS_MAX {
-            let Some(inotify) = &mut self.inotify else { break };
-            let events: Vec<_> = match inotify.read_events(&mut buffer) {
-                Ok(events) => events.map(|event| event.to_owned()).collect(),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) => {
-                    tracing::warn!("cannot read inotify events: {error}");
-                    changes.push(Change::Overflow);
-                    break;
+        for Event { nodes, mask, name } in events {
+            for id in nodes {
+                match &name {
+                    Some(name) => self.event_in(id, mask, name, &mut changes),
+                    None => self.event_of(id, mask),
                 }
-            };
-            for event in events {
-                self.event(&event.wd, event.mask, event.name.as_deref(), &mut changes);
             }
         }
-        self.buffer = buffer;
-        changes
-    }
-
-    fn event(
-        &mut self,
-        watch: &WatchDescriptor,
-        mask: EventMask,
-        name: Option<&OsStr>,
-        changes: &mut Vec<Change>,
-    ) {
-        if mask.contains(EventMask::Q_OVERFLOW) {
+        if overflow {
             changes.push(Change::Overflow);
-            return;
         }
-        for id in self.watched.get(watch).cloned().unwrap_or_default() {
-            match name {
-                Some(name) => self.event_in(id, mask, name, changes),
-                None => self.event_of(id, mask),
-            }
-        }
+        changes
     }
 
     /// Something happened in a directory.
@@ -607,10 +440,8 @@ impl Tree {
     /// Something happened to a directory itself.
     fn event_of(&mut self, id: NodeId, mask: EventMask) {
         let Some(node) = self.nodes.get_mut(&id) else { return };
-        if mask.contains(EventMask::IGNORED)
-            && let Some(watch) = node.watch.take()
-        {
-            self.watched.remove(&watch);
+        if mask.contains(EventMask::IGNORED) {
+            node.watch = None;
         }
         let parent = node.parent;
         self.mark(id);
@@ -723,7 +554,7 @@ mod tests {
         assert_eq!(found(&mut tree, temp.path()), [] as [&str; 0]);
         assert_eq!(tree.take_orphans(), [StreamId(5)]);
         assert_eq!(tree.nodes.len(), before);
-        assert!(tree.watched.len() <= 1);
+        assert!(tree.watches.len() <= 1);
     }
 
     #[test]
@@ -744,7 +575,7 @@ mod tests {
         let run = temp.path().join(RUN);
         fs::create_dir_all(&run).expect("mkdir");
         let mut tree = tree(temp.path());
-        tree.inotify = None;
+        tree.watches = Watches::none();
         found(&mut tree, temp.path());
         fs::write(run.join("stdout"), "").expect("write");
         tree.rescan(Rescan::Unwatched);

@@ -1,0 +1,104 @@
+//! The names in a directory that matter, and what is remembered of the files behind them.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::fd::OwnedFd;
+
+use rustix::fs::FileType;
+use sawlog_transport::FileIdentity;
+
+use crate::directory;
+use crate::identity::{Facts, InodeKey, facts_at};
+use crate::place::Place;
+use crate::rotation::Age;
+
+/// A log file's name, and the file behind it when it was listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Named {
+    pub name: OsString,
+    pub age: Age,
+    pub facts: Facts,
+}
+
+/// A directory's log files, by log.
+pub(crate) type Logs = BTreeMap<OsString, Vec<Named>>;
+
+/// The names of interest in a directory.
+#[derive(Default)]
+pub(super) struct Names {
+    pub logs: Logs,
+    pub children: Vec<OsString>,
+    /// What is behind the names that could be logs, also those that are left out.
+    pub present: HashSet<InodeKey>,
+    /// What could be a log by its name and is no regular file.
+    pub others: Vec<(OsString, InodeKey, FileType)>,
+}
+
+/// Log files and directories that lead to some.
+pub(super) fn read(directory: &OwnedFd, place: &Place) -> io::Result<Names> {
+    let wanted = |name: &OsStr| place.log(name).is_some() || place.child(name).is_some();
+    let Names { mut logs, mut children, mut present, mut others } = Names::default();
+    for entry in directory::list(directory, wanted)? {
+        if entry.kind == FileType::Directory {
+            children.push(entry.name);
+            continue;
+        }
+        let Some((log, age)) = place.log(&entry.name) else {
+            // Where the file system does not tell kinds, a directory may look like this.
+            if entry.kind == FileType::Unknown {
+                children.push(entry.name);
+            }
+            continue;
+        };
+        // Gone meanwhile: the next listing will not have it.
+        let Ok(found) = facts_at(directory, &entry.name) else { continue };
+        present.insert(found.key);
+        match found.kind {
+            FileType::RegularFile => {
+                let log = log.to_owned();
+                let named = Named { name: entry.name, age, facts: found };
+                logs.entry(log).or_default().push(named);
+            }
+            FileType::Directory => children.push(entry.name),
+            kind => others.push((entry.name, found.key, kind)),
+        }
+    }
+    for names in logs.values_mut() {
+        names.sort_by(|a, b| b.age.cmp(&a.age).then_with(|| a.name.cmp(&b.name)));
+    }
+    Ok(Names { logs, children, present, others })
+}
+
+/// What is known of files that are not open.
+#[derive(Default)]
+pub(crate) struct Memory {
+    /// Read to their end, acknowledged, and without a writer.
+    pub settled: HashMap<InodeKey, Settled>,
+    /// Left out.
+    pub skipped: HashSet<InodeKey>,
+}
+
+/// A file that was closed because it is finished, as it was then.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settled {
+    pub identity: FileIdentity,
+    pub size: u64,
+    pub modified: i64,
+}
+
+impl Memory {
+    /// Whether a file need not be opened.
+    pub(crate) fn knows(&self, found: &Facts) -> bool {
+        self.skipped.contains(&found.key)
+            || self.settled.get(&found.key).is_some_and(|settled| {
+                (settled.size, settled.modified) == (found.size, found.modified)
+            })
+    }
+
+    /// Forgets files that have no name here any more.
+    pub(super) fn keep_only(&mut self, present: &HashSet<InodeKey>) {
+        self.settled.retain(|key, _| present.contains(key));
+        self.skipped.retain(|key| present.contains(key));
+    }
+}
