@@ -2,20 +2,22 @@
 //! belong to; blocks follow each other in a slice's block file.
 //!
 //! ```text
-//! header 40 B | table (streams, runs, arrival) | frame (transport's format)
+//! header 44 B | table (streams, runs, arrivals; zstd) | frame (transport's format)
 //! ```
 
 use bytes::Bytes;
 use sawlog_transport::batch::{put_runs, take_runs};
 use sawlog_transport::limits::{MESSAGE_BYTES_MAX, stored_bytes_max};
-use sawlog_transport::{Frame, LineColumns, Run, StreamId, varint};
+use sawlog_transport::{Codec, Frame, LineColumns, Run, StreamId, varint};
 
 use crate::streams::StreamNumber;
 
 const MAGIC: [u8; 4] = *b"SAWK";
 const VERSION: u8 = 1;
 /// Bytes of a block's own header.
-pub(crate) const HEADER_BYTES: usize = 40;
+pub(crate) const HEADER_BYTES: usize = 44;
+/// The longest table before compression: a run for every line, each of several pieces.
+const TABLE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// A stream as a block names it: by its number in this store, and by its id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +70,8 @@ impl Block {
 
     /// Appends the block as it is stored.
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
-        let table = self.encode_table();
+        let raw_table = self.encode_table();
+        let table = Codec::Zstd(1).compress(&raw_table);
         let start = out.len();
         let total = HEADER_BYTES + table.len() + self.frame.stored_len();
         out.extend_from_slice(&MAGIC);
@@ -80,6 +83,7 @@ impl Block {
         // The retention class: one so far.
         out.extend_from_slice(&0u32.to_le_bytes());
         out.extend_from_slice(&crc32c::crc32c(&table).to_le_bytes());
+        out.extend_from_slice(&(raw_table.len() as u32).to_le_bytes());
         let crc = crc32c::crc32c(&out[start..]);
         out.extend_from_slice(&crc.to_le_bytes());
         out.extend_from_slice(&table);
@@ -111,7 +115,7 @@ impl Block {
         if header[4] == 0 {
             return Err(BlockError::Damaged("version"));
         }
-        if word(header, 36) != crc32c::crc32c(&header[..36]) {
+        if word(header, 40) != crc32c::crc32c(&header[..40]) {
             return Err(BlockError::Damaged("header"));
         }
         let total = word(header, 8) as usize;
@@ -140,6 +144,11 @@ impl Block {
         if crc32c::crc32c(&table) != word(&header, 32) {
             return Err(BlockError::Damaged("table"));
         }
+        let raw_len = word(&header, 36) as usize;
+        if raw_len > TABLE_BYTES_MAX {
+            return Err(BlockError::Damaged("table"));
+        }
+        let table = Codec::Zstd(1).decompress(&table, raw_len, "the block's table")?;
         let frame = Frame::read(&mut rest)?;
         let (streams, runs, arrivals) =
             take_table(&mut &table[..], &frame).ok_or(BlockError::Damaged("table"))?;

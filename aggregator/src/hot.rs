@@ -1,6 +1,7 @@
 //! The hot tail: runs that were consumed and are not sealed yet, searchable from memory.
 
 use std::mem::size_of;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use sawlog_transport::{Frame, LineColumns, Piece, Run, StreamId};
@@ -19,7 +20,7 @@ pub struct HotRun {
     pub min_time: i64,
     pub max_time: i64,
     pub pieces: Vec<Piece>,
-    pub lines: LineColumns,
+    pub lines: Arc<LineColumns>,
     /// The text of the lines, each followed by `\n`.
     pub text: Bytes,
     /// The frame that the run came in, if it came alone and whole: the store keeps it as it is.

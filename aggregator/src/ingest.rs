@@ -199,7 +199,7 @@ fn hot_run(run: &Run, stream: StreamId, place: Place, kept: Kept) -> HotRun {
         min_time: times.iter().min().copied().unwrap_or(0),
         max_time: times.iter().max().copied().unwrap_or(0),
         pieces: kept.pieces,
-        lines: kept.lines,
+        lines: Arc::new(kept.lines),
         text: kept.text,
         frame: kept.frame,
     }

@@ -43,8 +43,6 @@ pub(crate) fn pack(runs: &[Arc<HotRun>], partition: u32, seal: u64) -> Vec<Packe
     for run in order {
         match &run.frame {
             Some(frame) if adoptable(run) => {
-                // What the stream brings next arrived behind this block.
-                packer.open.joins = false;
                 let words = words_of(&run.text);
                 let block = Block {
                     seal,
@@ -87,8 +85,6 @@ struct OpenBlock {
     text: Vec<u8>,
     metadata_bytes: usize,
     times: Option<(i64, i64)>,
-    /// Whether the next lines may follow the last run of their stream as if they had come with it.
-    joins: bool,
 }
 
 impl Packer {
@@ -180,17 +176,6 @@ impl OpenBlock {
             self.streams.push(BlockStream { number: run.number, id: run.stream });
             self.streams.len() as u32 - 1
         });
-        let joins = std::mem::replace(&mut self.joins, true);
-        if let Some(last) = self.runs.last_mut()
-            && last.stream == stream
-            && joins
-        {
-            last.n_lines += n_lines;
-            last.min_time = last.min_time.min(min_time);
-            last.max_time = last.max_time.max(max_time);
-            join_pieces(&mut last.pieces, pieces);
-            return;
-        }
         self.arrivals.push(arrival);
         let read_time = run.read_time;
         let (frame, pieces) = (0, pieces);
@@ -204,21 +189,5 @@ impl OpenBlock {
             max_time,
             pieces,
         });
-    }
-}
-
-/// Appends pieces; one that goes on where the last ended makes it longer.
-fn join_pieces(pieces: &mut Vec<Piece>, more: Vec<Piece>) {
-    for piece in more {
-        match pieces.last_mut() {
-            Some(last)
-                if last.generation == piece.generation
-                    && last.kind == piece.kind
-                    && last.to == piece.from =>
-            {
-                last.to = piece.to;
-            }
-            _ => pieces.push(piece),
-        }
     }
 }

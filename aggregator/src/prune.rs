@@ -8,6 +8,10 @@ use tantivy::schema::{Field, IndexRecordOption};
 
 use crate::words::{FOLDS, INCOMPLETE, WORD_BYTES_MAX, WORD_BYTES_MIN};
 
+/// Words of one formula, at most: each open one costs an automaton per slice. Leaving out a part of
+/// an AND is sound, it only prunes less; an OR with too many parts says nothing.
+const WORDS_OF_A_FORMULA_MAX: usize = 48;
+
 /// A necessary condition on the words of a block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Formula {
@@ -75,8 +79,49 @@ impl Formula {
         }
     }
 
+    fn words(&self) -> usize {
+        match self {
+            Formula::Any => 0,
+            Formula::Word(_) => 1,
+            Formula::And(parts) | Formula::Or(parts) => parts.iter().map(Formula::words).sum(),
+        }
+    }
+
+    /// The longest word: long words are rare ones.
+    fn longest_word(&self) -> usize {
+        match self {
+            Formula::Any => 0,
+            Formula::Word(pattern) => pattern.word.len(),
+            Formula::And(parts) => parts.iter().map(Formula::longest_word).max().unwrap_or(0),
+            Formula::Or(parts) => parts.iter().map(Formula::longest_word).min().unwrap_or(0),
+        }
+    }
+
+    /// A weaker formula of at most [`WORDS_OF_A_FORMULA_MAX`] words.
+    fn bounded(&self) -> Formula {
+        match self {
+            Formula::And(parts) if self.words() > WORDS_OF_A_FORMULA_MAX => {
+                let mut best: Vec<Formula> = parts.iter().map(Formula::bounded).collect();
+                best.sort_by_key(|part| std::cmp::Reverse(part.longest_word()));
+                let mut words = 0;
+                best.retain(|part| {
+                    let fits = words + part.words() <= WORDS_OF_A_FORMULA_MAX;
+                    words += if fits { part.words() } else { 0 };
+                    fits
+                });
+                Formula::and(best)
+            }
+            Formula::Or(_) if self.words() > WORDS_OF_A_FORMULA_MAX => Formula::Any,
+            other => other.clone(),
+        }
+    }
+
     /// The query of blocks that the formula does not rule out; `None` for all.
     pub(crate) fn query(&self, words: Field, flags: Field) -> Option<Box<dyn Query>> {
+        self.bounded().query_all(words, flags)
+    }
+
+    fn query_all(&self, words: Field, flags: Field) -> Option<Box<dyn Query>> {
         match self {
             Formula::Any => None,
             Formula::Word(pattern) => Some(pattern.query(words, flags)),
@@ -87,7 +132,7 @@ impl Formula {
 }
 
 fn combine(occur: Occur, parts: &[Formula], words: Field, flags: Field) -> Box<dyn Query> {
-    let queries = parts.iter().filter_map(|part| part.query(words, flags));
+    let queries = parts.iter().filter_map(|part| part.query_all(words, flags));
     Box::new(BooleanQuery::new(queries.map(|query| (occur, query)).collect()))
 }
 
@@ -283,6 +328,21 @@ mod tests {
         ] {
             assert_eq!(text(&Formula::literal(literal.as_bytes())), expected, "{literal:?}");
         }
+    }
+
+    #[test]
+    fn a_formula_is_weakened_before_it_costs_too_much() {
+        let word = |n: u8, len: usize| {
+            let letter = char::from(b'a' + n % 26).to_string();
+            Formula::literal(format!(" {} ", letter.repeat(len)).as_bytes())
+        };
+        let all = Formula::and((0..200).map(|n| word(n, 3 + usize::from(n) / 10)));
+        let bounded = all.bounded();
+        assert_eq!(bounded.words(), WORDS_OF_A_FORMULA_MAX);
+        assert_eq!(bounded.longest_word(), 22, "the rarest stay");
+        let any = Formula::or((0..200).map(|n| word(n, 5)));
+        assert_eq!(any.bounded(), Formula::Any);
+        assert_eq!(Formula::and([any, word(1, 9)]).bounded(), word(1, 9));
     }
 
     #[test]

@@ -58,11 +58,16 @@ pub struct OpenedRun {
 }
 
 impl Store {
-    /// The sources that may hold lines of the selection, in no particular order.
+    /// The sources that may hold lines of the selection, in no particular order. `check` is asked
+    /// before each slice whether to go on.
     ///
     /// # Errors
-    /// An index cannot be searched.
-    pub fn select(&self, selection: &Selection<'_>) -> Result<Vec<Source>, StoreError> {
+    /// An index cannot be searched, or `check` says no.
+    pub fn select<E: From<StoreError>>(
+        &self,
+        selection: &Selection<'_>,
+        check: impl Fn() -> Result<(), E>,
+    ) -> Result<Vec<Source>, E> {
         let selects = |run: &HotRun| {
             let chosen = selection.streams.is_none_or(|s| s.binary_search(&run.number).is_ok());
             chosen && run.min_time < selection.to && run.max_time >= selection.from
@@ -74,6 +79,7 @@ impl Store {
             (hot, data.slices.clone())
         };
         for slice in slices {
+            check()?;
             let (from, to) = (selection.from, selection.to);
             let found = slice.index.blocks(selection.formula, selection.streams, from, to)?;
             let sealed = |address| Source::Sealed { slice: slice.clone(), address };
@@ -149,12 +155,10 @@ impl Opened {
     }
 
     /// The columns of all lines.
-    pub fn lines(
-        &self,
-    ) -> Result<std::borrow::Cow<'_, LineColumns>, sawlog_transport::DecodeError> {
+    pub fn lines(&self) -> Result<Arc<LineColumns>, sawlog_transport::DecodeError> {
         match &self.body {
-            Body::Hot(hot) => Ok(std::borrow::Cow::Borrowed(&hot.lines)),
-            Body::Sealed(block) => Ok(std::borrow::Cow::Owned(block.frame.lines()?)),
+            Body::Hot(hot) => Ok(hot.lines.clone()),
+            Body::Sealed(block) => Ok(Arc::new(block.frame.lines()?)),
         }
     }
 

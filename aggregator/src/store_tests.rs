@@ -58,7 +58,7 @@ impl Bed {
     fn lines(&self, formula: &Formula) -> BTreeMap<(u128, u128, u64), Vec<u8>> {
         let selection = Selection { streams: None, from: i64::MIN, to: i64::MAX, formula };
         let mut found = BTreeMap::new();
-        for source in self.store().select(&selection).unwrap() {
+        for source in self.store().select(&selection, || Ok::<(), crate::StoreError>(())).unwrap() {
             let opened = source.open().unwrap();
             let (lines, text) = (opened.lines().unwrap(), opened.text().unwrap());
             let starts: Vec<usize> = std::iter::once(0)

@@ -29,7 +29,7 @@ pub struct Config {
     /// files' birth times decide on their order. What is found meanwhile is open, but not read.
     pub relist_for: Duration,
     /// How often the sizes of open files that no watch covers are looked at; covered ones are
-    /// checked at a sixtieth of this rate.
+    /// checked at a three-hundredth of this rate.
     pub sweep_every: Duration,
     /// The least time between two writes of checkpoints.
     pub checkpoint_every: Duration,

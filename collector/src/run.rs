@@ -41,7 +41,7 @@ const SLEEP_BUSY_MAX: Duration = Duration::from_millis(5);
 /// Watched directories are checked at every so many rescans.
 const RESCANS_WATCHED: u64 = 30;
 /// Open files in watched directories are checked at every so many sweeps.
-const SWEEPS_WATCHED: u64 = 60;
+const SWEEPS_WATCHED: u64 = 300;
 /// How often the lag is summed up.
 const LAG_EVERY: Duration = Duration::from_secs(1);
 

@@ -174,7 +174,9 @@ fn run(mut collector: Loop, started: Instant, shared: &Shared) {
         let sleep = collector.step(Now::read(started));
         *shared.status.lock() = collector.status();
         if !sleep.is_zero() {
-            std::thread::sleep(GATHER);
+            if !collector.is_all_acknowledged() {
+                std::thread::sleep(GATHER);
+            }
             wait(&collector, shared, sleep);
         }
     }

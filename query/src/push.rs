@@ -1,13 +1,13 @@
 //! Pushed entries: what another collector sends over HTTP becomes batches like any other. A retry
 //! of a request adds nothing.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::Arc;
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
-use sawlog_aggregator::Store;
+use sawlog_aggregator::{Store, StreamNumber};
 use sawlog_transport::batch::{PushError as BatchPushError, RunInput};
 use sawlog_transport::limits::{
     BATCH_TEXT_BYTES_TARGET, FRAME_LINES_MAX, FRAME_METADATA_BYTES_MAX, FRAME_TEXT_BYTES_MAX,
@@ -15,7 +15,7 @@ use sawlog_transport::limits::{
 };
 use sawlog_transport::{
     Ack, BatchBuilder, BatchHeader, Codec, CollectorId, GenerationId, Labels, Level, LineColumns,
-    LineFlags, Piece, PieceKind, Producer, SendError, StreamId,
+    LineFlags, Piece, PieceKind, Position, Producer, SendError, StreamId,
 };
 
 use crate::engine::plan::Plan;
@@ -23,10 +23,14 @@ use crate::engine::scan::scan;
 use crate::engine::{Budget, Limits, QueryError};
 use crate::lang::{LogExpr, MatchOp, Matcher};
 
-/// How long a push waits for its entries to become durable.
-const ACK_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a push waits, once durable, for its entries to be found by queries.
-const VISIBLE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a push waits for its entries to become durable and to be found by queries.
+const ACK_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a push waits for another one of the same stream.
+const RESERVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Entries of one request that are closer than this are looked for together: nanoseconds.
+const CLUSTER_GAP: i64 = 60_000_000_000;
+/// How far a chain of equal times is followed at once: nanoseconds.
+const CHAIN_STEP: i64 = 1 << 16;
 
 /// The latest time of an entry, in the year 2261: equal times can still be moved on from there.
 pub const TIME_MAX: i64 = 9_200_000_000_000_000_000;
@@ -66,7 +70,7 @@ pub enum PushError {
     /// What was pushed before the start is not known yet, so a retry could not be told.
     #[error("not ready: replaying what was not sealed at the last stop; send the request again")]
     NotReady,
-    #[error("too much is waiting to be written: send the request again")]
+    #[error("too much is waiting to be written: send the request again later")]
     Busy,
     #[error("the entries could not be made durable: send the request again")]
     Failed(#[source] SendError),
@@ -76,8 +80,77 @@ pub enum PushError {
     Query(#[from] QueryError),
 }
 
-/// What is held of a stream: time → line and metadata.
-type Held = BTreeMap<i64, (Vec<u8>, Vec<u8>)>;
+/// Which nanoseconds of a stream are taken, and by what. Entries with equal times stand in a chain of
+/// neighbouring nanoseconds.
+#[derive(Default)]
+struct Chains {
+    /// A taken nanosecond → one further on in its chain, or just behind it (path compression).
+    next: HashMap<i64, i64>,
+    /// Content → the times at which it is held and was not yet found again by this request.
+    held: HashMap<u128, BTreeSet<i64>>,
+}
+
+impl Chains {
+    fn hold(&mut self, time: i64, content: u128) {
+        self.next.insert(time, time + 1);
+        self.held.entry(content).or_default().insert(time);
+    }
+
+    fn is_held(&self, time: i64) -> bool {
+        self.next.contains_key(&time)
+    }
+
+    /// The first free nanosecond from `time` on.
+    fn free_from(&mut self, time: i64) -> i64 {
+        let mut at = time;
+        let mut passed = Vec::new();
+        while let Some(next) = self.next.get(&at) {
+            passed.push(at);
+            at = *next;
+        }
+        for step in passed {
+            self.next.insert(step, at);
+        }
+        at
+    }
+
+    /// Where a pushed entry goes; `None` if it is held in the chain that begins at its time. Each
+    /// held entry answers for one pushed entry only.
+    fn place(&mut self, time: i64, content: u128) -> Option<i64> {
+        let free = self.free_from(time);
+        if let Some(times) = self.held.get_mut(&content)
+            && let Some(held) = times.range(time..free).next().copied()
+        {
+            times.remove(&held);
+            return None;
+        }
+        self.next.insert(free, free + 1);
+        Some(free)
+    }
+}
+
+/// Line and metadata in 128 bits: no two contents of one stream will ever meet in it.
+fn content_hash(line: &[u8], metadata: &[u8]) -> u128 {
+    let mut hasher = xxhash_rust::xxh3::Xxh3::new();
+    hasher.update(&(line.len() as u64).to_le_bytes());
+    hasher.update(line);
+    hasher.update(metadata);
+    hasher.digest128()
+}
+
+/// Ranges that hold the times of the entries, apart where more than a minute lies between them.
+fn clusters(entries: &[PushedEntry]) -> Vec<(i64, i64)> {
+    let mut times: Vec<i64> = entries.iter().map(|entry| entry.time).collect();
+    times.sort_unstable();
+    let mut clusters: Vec<(i64, i64)> = Vec::new();
+    for time in times {
+        match clusters.last_mut() {
+            Some((_, to)) if time.saturating_sub(*to) < CLUSTER_GAP => *to = time + 1,
+            _ => clusters.push((time, time + 1)),
+        }
+    }
+    clusters
+}
 
 /// Takes pushes for one process.
 pub struct Receiver {
@@ -88,24 +161,56 @@ pub struct Receiver {
     generation: GenerationId,
     partition: u32,
     state: Mutex<State>,
-    /// The streams of pushes under way, and a bell for their end: a retry must see what the first
-    /// try stored, so pushes of one stream follow each other.
-    busy: (Mutex<HashSet<StreamId>>, Condvar),
+    /// A retry must see what the first try stored, so pushes of one stream follow each other.
+    busy: Arc<Busy>,
 }
 
+/// Streams with a push under way, and a bell for its end.
+type Busy = (Mutex<HashSet<StreamId>>, Condvar);
+
 /// Streams that one push has for itself until it is dropped.
-struct Reserved<'r> {
-    busy: &'r (Mutex<HashSet<StreamId>>, Condvar),
+struct Reserved {
+    busy: Arc<Busy>,
     streams: Vec<StreamId>,
 }
 
-impl Drop for Reserved<'_> {
+impl Drop for Reserved {
     fn drop(&mut self) {
         let mut busy = self.busy.0.lock();
         for stream in &self.streams {
             busy.remove(stream);
         }
         self.busy.1.notify_all();
+    }
+}
+
+/// Messages of one push that are sent and not yet known to be found by queries.
+struct InFlight {
+    store: Arc<Store>,
+    acks: mpsc::Receiver<Ack>,
+    waiting: usize,
+    last: Option<Position>,
+    failed: Option<SendError>,
+}
+
+impl InFlight {
+    /// Waits for all acknowledgements, then until what was stored can be found; false if `timeout`
+    /// passed first.
+    fn settle(&mut self, timeout: Duration) -> bool {
+        let deadline = Instant::now() + timeout;
+        while self.waiting > 0 {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Ok(ack) = self.acks.recv_timeout(left) else { return false };
+            self.waiting -= 1;
+            match ack.result {
+                Ok(position) => self.last = self.last.max(Some(position)),
+                Err(err) => self.failed = Some(err),
+            }
+        }
+        self.last.is_none_or(|last| {
+            let left = deadline.saturating_duration_since(Instant::now());
+            self.store.wait_visible(last.partition, last.offset, left)
+        })
     }
 }
 
@@ -145,7 +250,7 @@ impl Receiver {
         }
         let streams = merge_streams(streams);
         let ids = streams.iter().map(|stream| StreamId::of_labels(&stream.labels)).collect();
-        let _reserved = self.reserve(ids);
+        let reserved = self.reserve(ids)?;
         let mut new = Vec::with_capacity(streams.len());
         let mut retries = 0;
         for stream in streams {
@@ -153,19 +258,26 @@ impl Receiver {
             retries += stream.entries.len() - entries.len();
             new.push((stream.labels, entries));
         }
+        if !self.store.is_ready() {
+            // The store began a replay meanwhile: what was just looked up was not all.
+            return Err(PushError::NotReady);
+        }
         let batches = self.encode_all(&new);
-        self.send(batches)?;
+        self.send(batches, reserved)?;
         Ok(retries)
     }
 
     /// Waits until no other push has one of the streams.
-    fn reserve(&self, streams: Vec<StreamId>) -> Reserved<'_> {
+    fn reserve(&self, streams: Vec<StreamId>) -> Result<Reserved, PushError> {
+        let deadline = Instant::now() + RESERVE_TIMEOUT;
         let mut busy = self.busy.0.lock();
         while streams.iter().any(|stream| busy.contains(stream)) {
-            self.busy.1.wait(&mut busy);
+            if self.busy.1.wait_until(&mut busy, deadline).timed_out() {
+                return Err(PushError::Busy);
+            }
         }
         busy.extend(&streams);
-        Reserved { busy: &self.busy, streams }
+        Ok(Reserved { busy: self.busy.clone(), streams })
     }
 
     fn encode_all(&self, streams: &[(Labels, Vec<PushedEntry>)]) -> Vec<Bytes> {
@@ -179,70 +291,70 @@ impl Receiver {
         batches
     }
 
-    /// Moves entries with an equal time of their stream to the next free nanosecond; leaves out those
-    /// that are held there already.
+    /// The entries that are not held yet, each at the first free nanosecond from its time on.
     fn new_entries(&self, stream: &PushedStream) -> Result<Vec<PushedEntry>, PushError> {
-        let mut held = self.held(stream)?;
+        let mut chains = self.held(stream)?;
+        let mut seen = HashSet::new();
         let mut new = Vec::with_capacity(stream.entries.len());
         for entry in &stream.entries {
-            let content = (entry.line.clone(), entry.metadata.clone());
-            let mut time = entry.time;
-            let known = loop {
-                match held.get(&time) {
-                    None => break false,
-                    Some(other) if *other == content => break true,
-                    Some(_) => time += 1,
-                }
-            };
-            if !known {
-                held.insert(time, content);
+            let content = content_hash(&entry.line, &entry.metadata);
+            // The same entry twice in one request is one entry.
+            if !seen.insert((entry.time, content)) {
+                continue;
+            }
+            if let Some(time) = chains.place(entry.time, content) {
                 new.push(PushedEntry { time, ..entry.clone() });
             }
         }
         Ok(new)
     }
 
-    /// The entries held for the stream at the times of the request, and shortly behind.
-    fn held(&self, stream: &PushedStream) -> Result<Held, PushError> {
-        let times = || stream.entries.iter().map(|entry| entry.time);
-        let (Some(from), Some(to)) = (times().min(), times().max()) else {
-            return Ok(Held::new());
-        };
-        let known = self
-            .store
-            .streams()
-            .find(StreamId::of_labels(&stream.labels))
-            .map(|(n, s)| (n, s.max_time));
-        let Some((number, max_time)) = known else { return Ok(Held::new()) };
-        let mut held = Held::new();
-        if max_time < from {
-            return Ok(held);
-        }
+    /// The entries held for the stream at and shortly behind the times of the request.
+    fn held(&self, stream: &PushedStream) -> Result<Chains, PushError> {
+        let mut chains = Chains::default();
+        let id = StreamId::of_labels(&stream.labels);
+        let known = self.store.streams().find(id).map(|(number, info)| (number, info.max_time));
+        let Some((number, max_time)) = known else { return Ok(chains) };
         let matchers = stream.labels.iter().map(|(name, value)| Matcher {
             name: name.to_owned(),
             op: MatchOp::Eq,
             value: value.to_vec(),
         });
         let log = LogExpr { matchers: matchers.collect(), stages: Vec::new() };
-        // Each entry may have been moved on by as many nanoseconds as there are equal times before
-        // it: look that far behind the request's last time, and as far again as needed.
-        let mut to = to.saturating_add(stream.entries.len() as i64 + 1);
+        let budget = Budget::new(Limits::default());
+        for (from, to) in clusters(&stream.entries) {
+            if from <= max_time {
+                self.load(&mut chains, &log, (from, to), number, &budget)?;
+            }
+        }
+        Ok(chains)
+    }
+
+    /// Loads what is held in `from..to`, and as far behind as it goes on without a gap: there entries
+    /// were moved to because of equal times.
+    fn load(
+        &self,
+        chains: &mut Chains,
+        log: &LogExpr,
+        (mut from, mut to): (i64, i64),
+        number: StreamNumber,
+        budget: &Budget,
+    ) -> Result<(), PushError> {
         loop {
-            let plan = Plan::new(&self.store, &log, from, to)?;
-            let budget = Budget::new(Limits::default());
-            for source in plan.sources(&self.store)? {
-                scan(&plan, &source, true, &budget, &mut |found| {
+            let plan = Plan::new(&self.store, log, from, to)?;
+            for source in plan.sources(&self.store, budget)? {
+                scan(&plan, &source, true, budget, &mut |found| {
                     if found.entry.number == number {
-                        let content = (found.entry.line.to_vec(), found.entry.metadata.to_vec());
-                        held.insert(found.entry.time, content);
+                        let content = content_hash(found.entry.line, found.entry.metadata);
+                        chains.hold(found.entry.time, content);
                     }
                     Ok(())
                 })?;
             }
-            if !held.contains_key(&(to - 1)) {
-                return Ok(held);
+            if !chains.is_held(to - 1) {
+                return Ok(());
             }
-            to = to.saturating_add(1 << 20);
+            (from, to) = (to, to.saturating_add(CHAIN_STEP));
         }
     }
 
@@ -290,28 +402,40 @@ impl Receiver {
         BatchBuilder::new(header, Codec::Zstd(1))
     }
 
-    /// Sends the batches, waits until all are durable, and shortly until they can be found.
-    fn send(&self, batches: Vec<Bytes>) -> Result<(), PushError> {
-        let (sender, acks) = std::sync::mpsc::channel::<Ack>();
-        let mut waiting = 0;
-        for batch in batches {
-            match self.producer.send(self.partition, batch, waiting, &sender) {
-                Ok(()) => waiting += 1,
-                Err(SendError::Full) => return Err(PushError::Busy),
-                Err(err) => return Err(PushError::Failed(err)),
+    /// Sends the batches, waits until all are durable, and shortly until they can be found. As long as
+    /// anything sent may still appear, the streams stay reserved: a retry must not miss it.
+    fn send(&self, batches: Vec<Bytes>, reserved: Reserved) -> Result<(), PushError> {
+        let (sender, acks) = mpsc::channel::<Ack>();
+        let store = self.store.clone();
+        let mut sent = InFlight { store, acks, waiting: 0, last: None, failed: None };
+        let mut refused = None;
+        for (tag, batch) in batches.into_iter().enumerate() {
+            match self.producer.send(self.partition, batch, tag as u64, &sender) {
+                Ok(()) => sent.waiting += 1,
+                Err(err) => {
+                    refused = Some(err);
+                    break;
+                }
             }
         }
-        let mut last = None;
-        for _ in 0..waiting {
-            let ack = acks.recv_timeout(ACK_TIMEOUT).map_err(|_| PushError::Timeout)?;
-            let position = ack.result.map_err(PushError::Failed)?;
-            last = last.max(Some(position));
+        drop(sender);
+        let settled = sent.settle(ACK_TIMEOUT);
+        let durable = sent.waiting == 0;
+        let failed = refused.or(sent.failed.take());
+        if !settled {
+            // Whoever sends again waits for this thread; there is at most one for each push place
+            // and reservation.
+            std::thread::spawn(move || {
+                while !sent.settle(ACK_TIMEOUT) {}
+                drop(reserved);
+            });
         }
-        if let Some(last) = last {
-            // If it takes longer, the entries are safe all the same and will be found later.
-            self.store.wait_visible(last.partition, last.offset, VISIBLE_TIMEOUT);
+        match failed {
+            Some(SendError::Full) => Err(PushError::Busy),
+            Some(err) => Err(PushError::Failed(err)),
+            None if durable => Ok(()),
+            None => Err(PushError::Timeout),
         }
-        Ok(())
     }
 }
 

@@ -1,5 +1,6 @@
 //! Bad input gets a message that names the thing, the place and the way out; nothing else is lost.
 
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 
 use crate::node::{Setup, assert_same_bytes, eventually, run};
@@ -145,7 +146,8 @@ fn a_damaged_manifest_tail_is_cut_and_replayed() {
     std::fs::write(&file, "first\n").unwrap();
     let node = setup.start();
     eventually("seals", || node.metric("sawlog_aggregator_seals_total"), |n| *n >= 1.0);
-    std::fs::write(&file, "first\nsecond\n").unwrap();
+    let mut appended = std::fs::File::options().append(true).open(&file).unwrap();
+    appended.write_all(b"second\n").unwrap();
     eventually("seals", || node.metric("sawlog_aggregator_seals_total"), |n| *n >= 2.0);
     assert_eq!(node.terminate(), Some(0));
     let manifest = dir.path().join("data/store/manifest");

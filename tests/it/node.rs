@@ -171,7 +171,8 @@ impl Node {
 
     /// The stored bytes of all lines of a selector, in the order of their files.
     pub(crate) fn export(&self, query: &str) -> Vec<u8> {
-        let (status, body) = self.get("/api/v1/export", &[("query", query)]);
+        let ask = || self.get("/api/v1/export", &[("query", query)]);
+        let (status, body) = eventually("an export", ask, |(status, _)| *status != 503);
         assert_eq!(status, 200, "{}", String::from_utf8_lossy(&body));
         body
     }

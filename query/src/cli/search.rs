@@ -11,9 +11,9 @@ use serde::Deserialize;
 /// Search the collected logs.
 #[derive(Args, Debug)]
 pub struct SearchArgs {
-    /// Words that must all occur, name:value for a label (app:checkout, level:error), -word for
-    /// lines without it; or LogQL, which begins with {
-    #[arg(value_name = "WORDS", allow_hyphen_values = true)]
+    /// Words that must all occur, name:value for a label (app:checkout, level:error), and behind --
+    /// also -word for lines without it; or LogQL, which begins with {
+    #[arg(value_name = "WORDS")]
     words: Vec<String>,
     /// Where the server listens
     #[arg(long, default_value = "http://127.0.0.1:7411", env = "SAWLOG_ADDR", value_name = "URL")]
@@ -69,7 +69,9 @@ enum SearchError {
 /// Runs the subcommand.
 pub fn run(args: &SearchArgs) -> ExitCode {
     match search(args, &mut io::stdout().lock()) {
-        Ok(0) => ExitCode::from(1),
+        // As grep: what could not be read is an error, whatever else was found.
+        Ok(Answer { partial: true, .. }) => ExitCode::from(2),
+        Ok(Answer { found: 0, .. }) => ExitCode::from(1),
         Ok(_) => ExitCode::SUCCESS,
         // Whoever read us has seen enough, as `head` does.
         Err(SearchError::Write(err)) if err.kind() == io::ErrorKind::BrokenPipe => {
@@ -87,15 +89,21 @@ pub fn run(args: &SearchArgs) -> ExitCode {
     }
 }
 
-/// Writes the lines found; gives how many.
-fn search(args: &SearchArgs, out: &mut dyn Write) -> Result<u64, SearchError> {
+/// How many lines were found, and whether some could not be looked at.
+struct Answer {
+    found: u64,
+    partial: bool,
+}
+
+/// Writes the lines found.
+fn search(args: &SearchArgs, out: &mut dyn Write) -> Result<Answer, SearchError> {
     let now = chrono::Utc::now().timestamp_nanos_opt().unwrap_or(i64::MAX);
     let start = time("since", &args.since, now)?;
     let end = match &args.until {
         Some(until) => time("until", until, now)?,
         None => now.saturating_add(60_000_000_000),
     };
-    let body = ask(args, start, end)?;
+    let (body, partial) = ask(args, start, end)?;
     let mut reader = BufReader::with_capacity(64 * 1024, body);
     let mut line = Vec::new();
     let mut found = 0;
@@ -103,14 +111,15 @@ fn search(args: &SearchArgs, out: &mut dyn Write) -> Result<u64, SearchError> {
         line.clear();
         if reader.read_until(b'\n', &mut line).map_err(SearchError::Broken)? == 0 {
             out.flush().map_err(SearchError::Write)?;
-            return Ok(found);
+            return Ok(Answer { found, partial });
         }
         found += 1;
         write_line(args.output, &line, out)?;
     }
 }
 
-fn ask(args: &SearchArgs, start: i64, end: i64) -> Result<impl Read, SearchError> {
+/// The body of the answer, and whether the server warned of it.
+fn ask(args: &SearchArgs, start: i64, end: i64) -> Result<(impl Read, bool), SearchError> {
     let path = if args.limit == 0 { "export" } else { "search" };
     let url = format!("{}/api/v1/{path}", args.addr.trim_end_matches('/'));
     let agent: ureq::Agent = ureq::Agent::config_builder()
@@ -121,8 +130,8 @@ fn ask(args: &SearchArgs, start: i64, end: i64) -> Result<impl Read, SearchError
     let mut request = agent
         .get(&url)
         .query("query", words(&args.words))
-        .query("start", start.to_string())
-        .query("end", end.to_string())
+        .query("start", rfc3339(start))
+        .query("end", rfc3339(end))
         .query("format", if args.output == Output::Raw { "raw" } else { "jsonl" });
     if args.limit > 0 {
         request = request.query("limit", args.limit.to_string());
@@ -132,16 +141,18 @@ fn ask(args: &SearchArgs, start: i64, end: i64) -> Result<impl Read, SearchError
     }
     let unreachable = |source| SearchError::Unreachable { addr: args.addr.clone(), source };
     let mut response = request.call().map_err(unreachable)?;
+    let mut partial = false;
     for warning in response.headers().get_all("x-sawlog-warning") {
         let warning = String::from_utf8_lossy(warning.as_bytes());
         writeln!(io::stderr(), "sawlog search: {warning}").unwrap_or_default();
+        partial = true;
     }
     if response.status() != 200 {
         let text = response.body_mut().read_to_string().unwrap_or_default();
         let text = if text.is_empty() { response.status().to_string() } else { text };
         return Err(SearchError::Refused { text });
     }
-    Ok(response.into_body().into_reader())
+    Ok((response.into_body().into_reader(), partial))
 }
 
 /// The words as one query: an argument with a space in it is one text, as the shell's quotes meant
@@ -152,11 +163,21 @@ fn words(words: &[String]) -> String {
         many => {
             let quote = |word: &String| {
                 let plain = !word.contains(char::is_whitespace) || word.starts_with('{');
-                if plain { word.clone() } else { format!("{word:?}") }
+                if plain { word.clone() } else { quoted(word) }
             };
             many.iter().map(quote).collect::<Vec<_>>().join(" ")
         }
     }
+}
+
+/// The text in quotes, as plain words are quoted: only quotes and backslashes are escaped.
+fn quoted(word: &str) -> String {
+    format!("\"{}\"", word.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+fn rfc3339(time: i64) -> String {
+    let format = chrono::SecondsFormat::Nanos;
+    chrono::DateTime::from_timestamp_nanos(time).to_rfc3339_opts(format, true)
 }
 
 /// A point in time, or one so long ago: nanoseconds since the epoch.

@@ -1,7 +1,7 @@
 //! What one query may cost, what it has cost, and why it was ended.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -14,7 +14,8 @@ pub struct Limits {
     pub scan_bytes_max: u64,
     /// Lines and labels held for an answer, in bytes.
     pub result_bytes_max: usize,
-    /// Series × steps of a metric query.
+    /// Numbers (series × steps) of a metric query, all its operands together; a series' labels count
+    /// as numbers of eight bytes too.
     pub cells_max: usize,
     pub time_max: Duration,
 }
@@ -23,7 +24,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             scan_bytes_max: 64 << 30,
-            result_bytes_max: 64 << 20,
+            result_bytes_max: 16 << 20,
             cells_max: 4_000_000,
             time_max: Duration::from_secs(60),
         }
@@ -56,8 +57,7 @@ pub enum QueryError {
 /// What a query has cost.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Blocks and hot runs that the index left, and those whose text was inflated.
-    pub sources: u64,
+    /// Blocks and hot runs whose text was inflated.
     pub sources_inflated: u64,
     pub bytes_scanned: u64,
     pub lines_scanned: u64,
@@ -70,7 +70,7 @@ pub struct Budget {
     pub limits: Limits,
     started: Instant,
     cancelled: Arc<AtomicBool>,
-    sources: AtomicU64,
+    cells: AtomicUsize,
     inflated: AtomicU64,
     bytes: AtomicU64,
     lines: AtomicU64,
@@ -88,7 +88,7 @@ impl Budget {
             limits,
             started: Instant::now(),
             cancelled: Arc::default(),
-            sources: AtomicU64::new(0),
+            cells: AtomicUsize::new(0),
             inflated: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             lines: AtomicU64::new(0),
@@ -110,8 +110,24 @@ impl Budget {
         if self.started.elapsed() > self.limits.time_max {
             return Err(QueryError::Timeout(self.limits.time_max));
         }
-        self.sources.fetch_add(1, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Called before a series is made.
+    pub(crate) fn take_cells(&self, cells: usize) -> Result<(), QueryError> {
+        let so_far = self.cells.fetch_add(cells, Ordering::Relaxed);
+        if so_far.saturating_add(cells) > self.limits.cells_max {
+            return Err(QueryError::CellLimit { limit: self.limits.cells_max });
+        }
+        Ok(())
+    }
+
+    /// Adds to what is said of the answer.
+    pub fn warn(&self, text: String) {
+        let mut warnings = self.warnings.lock();
+        if warnings.len() < WARNINGS_MAX && !warnings.contains(&text) {
+            warnings.push(text);
+        }
     }
 
     /// Called before text is inflated.
@@ -138,10 +154,7 @@ impl Budget {
             cause = err.source();
         }
         tracing::error!(error = text, "a block is missing from an answer");
-        let mut warnings = self.warnings.lock();
-        if warnings.len() < WARNINGS_MAX {
-            warnings.push(format!("partial result: {text}"));
-        }
+        self.warn(format!("partial result: {text}"));
     }
 
     pub fn warnings(&self) -> Vec<String> {
@@ -154,7 +167,6 @@ impl Budget {
 
     pub fn stats(&self) -> Stats {
         Stats {
-            sources: self.sources.load(Ordering::Relaxed),
             sources_inflated: self.inflated.load(Ordering::Relaxed),
             bytes_scanned: self.bytes.load(Ordering::Relaxed),
             lines_scanned: self.lines.load(Ordering::Relaxed),

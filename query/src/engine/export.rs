@@ -1,14 +1,15 @@
 //! The export: every matching line's stored bytes, stream after stream, each in the order of its
 //! file, without a limit and without holding more than a block.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
 
 use sawlog_aggregator::{Source, Store};
 use sawlog_transport::{GenerationId, StreamId};
 
 use super::budget::{Budget, QueryError};
 use super::plan::Plan;
-use super::scan::{Found, scan};
+use super::scan::{Found, Loaded};
 
 /// Where one run stands: its source, and what it begins with.
 struct RunPlace {
@@ -30,14 +31,44 @@ pub fn run(
     budget: &Budget,
     visit: &mut dyn FnMut(&Found<'_>) -> Result<(), QueryError>,
 ) -> Result<(), QueryError> {
-    let sources = plan.sources(store)?;
+    let sources = plan.sources(store, budget)?;
+    let mut recent = Recent::default();
     for place in in_file_order(plan, &sources, budget)? {
-        let wanted = (place.stream, place.arrival);
-        scan(plan, &sources[place.source], true, budget, &mut |found| {
-            if (found.entry.stream, found.order.arrival) == wanted { visit(found) } else { Ok(()) }
-        })?;
+        let Some(loaded) = recent
+            .get(place.source, || Loaded::load(plan, &sources[place.source], true, budget))?
+        else {
+            continue;
+        };
+        loaded.visit(plan, Some((place.stream, place.arrival)), budget, visit)?;
     }
     Ok(())
+}
+
+/// Sources that are kept inflated: a block of many small runs is asked for once for each of them.
+const RECENT_MAX: usize = 16;
+
+/// The sources used last, by their number; the latest at the end.
+#[derive(Default)]
+struct Recent(VecDeque<(usize, Option<Rc<Loaded>>)>);
+
+impl Recent {
+    fn get(
+        &mut self,
+        source: usize,
+        load: impl FnOnce() -> Result<Option<Loaded>, QueryError>,
+    ) -> Result<Option<Rc<Loaded>>, QueryError> {
+        let known = self.0.iter().position(|(number, _)| *number == source);
+        let entry = match known.and_then(|at| self.0.remove(at)) {
+            Some(entry) => entry,
+            None => (source, load()?.map(Rc::new)),
+        };
+        let loaded = entry.1.clone();
+        self.0.push_back(entry);
+        if self.0.len() > RECENT_MAX {
+            self.0.pop_front();
+        }
+        Ok(loaded)
+    }
 }
 
 /// The runs of all selected streams. A stream's runs are in order of arrival, which is the order of

@@ -37,7 +37,7 @@ pub struct LogQuery<'a> {
 /// The budget is used up, or the store cannot be read.
 pub fn run(store: &Store, query: &LogQuery<'_>, budget: &Budget) -> Result<Vec<Entry>, QueryError> {
     let plan = Plan::new(store, query.log, query.from, query.to)?;
-    let mut sources = plan.sources(store)?;
+    let mut sources = plan.sources(store, budget)?;
     match query.direction {
         Direction::Backward => sources.sort_by_key(|source| Reverse(source.max_time())),
         Direction::Forward => sources.sort_by_key(Source::min_time),
@@ -97,15 +97,21 @@ impl Best<'_> {
             if !better {
                 return Ok(());
             }
-            self.bytes -= worst.remove().line.len() + ENTRY_BYTES;
+            self.bytes -= entry_bytes(&worst.remove());
         }
-        self.bytes += found.entry.line.len() + ENTRY_BYTES;
+        let entry = entry_of(plan, found);
+        self.bytes += entry_bytes(&entry);
         if self.bytes > self.limits.result_bytes_max {
             return Err(QueryError::ResultLimit { limit: self.limits.result_bytes_max });
         }
-        self.entries.insert(found.order, entry_of(plan, found));
+        self.entries.insert(found.order, entry);
         Ok(())
     }
+}
+
+fn entry_bytes(entry: &Entry) -> usize {
+    let metadata = entry.metadata.iter().map(|(name, value)| name.len() + value.len() + 50);
+    entry.line.len() + ENTRY_BYTES + metadata.sum::<usize>()
 }
 
 /// An entry to be given back.

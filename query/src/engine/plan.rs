@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sawlog_aggregator::{Selection, Source, Store, StreamNumber};
 use sawlog_transport::Labels;
 
-use super::budget::QueryError;
+use super::budget::{Budget, QueryError};
 use super::entry::{DETECTED_LEVEL, EntryView, LEVEL, value_of};
 use super::pipeline::{LabelMatch, Pipeline};
 use crate::lang::LogExpr;
@@ -81,8 +81,8 @@ impl Plan {
     /// The sources that may hold matching entries.
     ///
     /// # Errors
-    /// An index cannot be searched.
-    pub fn sources(&self, store: &Store) -> Result<Vec<Source>, QueryError> {
+    /// An index cannot be searched, or the budget is used up.
+    pub fn sources(&self, store: &Store, budget: &Budget) -> Result<Vec<Source>, QueryError> {
         if self.streams.is_empty() || self.from >= self.to {
             return Ok(Vec::new());
         }
@@ -92,7 +92,7 @@ impl Plan {
             to: self.to,
             formula: &self.pipeline.formula,
         };
-        Ok(store.select(&selection)?)
+        store.select(&selection, || budget.check())
     }
 }
 

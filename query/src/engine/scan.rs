@@ -1,36 +1,52 @@
 //! Looks at the entries of one source. Nothing is returned whose bytes were not looked at.
 
+use std::cell::OnceCell;
+use std::sync::Arc;
+
 use bytes::Bytes;
 use sawlog_aggregator::{Opened, OpenedRun, Source};
-use sawlog_transport::run::Addresses;
-use sawlog_transport::{LineColumns, LineFlags};
+use sawlog_transport::{DecodeError, GenerationId, LineColumns, LineFlags, PieceKind, StreamId};
 
 use super::budget::{Budget, QueryError};
 use super::entry::{EntryView, Order, Uid};
 use super::plan::{Plan, StreamPlan};
+
+/// A source with its columns and, where needed, its text inflated.
+pub struct Loaded {
+    opened: Opened,
+    lines: Arc<LineColumns>,
+    /// Empty if nobody needs it.
+    text: Bytes,
+    /// Where each line's text begins, and where the last one ends.
+    starts: Vec<u32>,
+    /// The same for the lines' sources; made when the first address is asked for.
+    source_starts: OnceCell<Vec<u64>>,
+}
 
 /// A matching entry and where it was found.
 pub struct Found<'a> {
     pub entry: EntryView<'a>,
     pub stream: &'a StreamPlan,
     pub order: Order,
+    source: &'a Loaded,
     run: &'a OpenedRun,
-    lines: &'a LineColumns,
     first_line: usize,
 }
 
 impl Found<'_> {
-    /// The entry's address. Walks the lines of its run: ask only for entries of the answer.
+    /// The entry's address: that of its first byte.
     pub fn uid(&self) -> Uid {
-        let mut addresses = Addresses::new(&self.run.run.pieces);
-        let run_first = self.run.run.first_line as usize;
-        for line in run_first..self.first_line {
-            addresses.next_line(self.lines.source_lens[line]);
+        let starts = self.source.source_starts();
+        let mut behind = starts[self.first_line] - starts[self.run.run.first_line as usize];
+        let mut address = (GenerationId(0), 0);
+        for piece in self.run.run.pieces.iter().filter(|piece| piece.kind == PieceKind::Text) {
+            address = (piece.generation, piece.from + behind);
+            if behind < piece.bytes() {
+                break;
+            }
+            behind -= piece.bytes();
         }
-        let (generation, offset) = addresses
-            .next_line(self.lines.source_lens[self.first_line])
-            .unwrap_or((sawlog_transport::GenerationId(0), 0));
-        Uid { stream: self.run.stream, generation, offset }
+        Uid { stream: self.run.stream, generation: address.0, offset: address.1 }
     }
 
     pub fn read_time(&self) -> i64 {
@@ -60,110 +76,123 @@ pub fn scan(
     budget: &Budget,
     visit: &mut Visit<'_>,
 ) -> Result<(), QueryError> {
-    budget.check()?;
-    let opened = match source.open() {
-        Ok(opened) => opened,
-        Err(err) => {
-            budget.damaged(&err);
-            return Ok(());
-        }
-    };
-    let chosen: Vec<(&OpenedRun, &StreamPlan)> = opened
-        .runs
-        .iter()
-        .filter(|run| Opened::overlaps(run, plan.from, plan.to))
-        .filter_map(|run| Some((run, plan.stream(run.number)?)))
-        .collect();
-    if chosen.is_empty() {
-        return Ok(());
-    }
-    match inflate(plan, &opened, with_text, budget)? {
-        Ok(Some((lines, text))) => {
-            let starts = starts(&lines);
-            let block = BlockText { lines: &lines, text: &text, starts: &starts };
-            block.visit(plan, &chosen, budget, visit)
-        }
-        Ok(None) => Ok(()),
-        Err(err) => {
-            budget.damaged(&source.damaged(err));
-            Ok(())
-        }
+    match Loaded::load(plan, source, with_text, budget)? {
+        Some(loaded) => loaded.visit(plan, None, budget, visit),
+        None => Ok(()),
     }
 }
 
-type Inflated<'o> = Option<(std::borrow::Cow<'o, LineColumns>, Bytes)>;
-
-/// Columns and, where needed, text; `None` if the text cannot hold a match.
-fn inflate<'o>(
-    plan: &Plan,
-    opened: &'o Opened,
-    with_text: bool,
-    budget: &Budget,
-) -> Result<Result<Inflated<'o>, sawlog_transport::DecodeError>, QueryError> {
-    let mut text = Bytes::new();
-    if with_text || plan.pipeline.reads_text() {
-        budget.inflate(opened.text_len())?;
-        text = match opened.text() {
-            Ok(text) => text,
-            Err(err) => return Ok(Err(err)),
+impl Loaded {
+    /// Reads a source; `None` if it holds no match, or is damaged (the budget notes it).
+    ///
+    /// # Errors
+    /// The budget is used up.
+    pub fn load(
+        plan: &Plan,
+        source: &Source,
+        with_text: bool,
+        budget: &Budget,
+    ) -> Result<Option<Self>, QueryError> {
+        budget.check()?;
+        let opened = match source.open() {
+            Ok(opened) => opened,
+            Err(err) => {
+                budget.damaged(&err);
+                return Ok(None);
+            }
         };
-        let literal = plan.pipeline.leading_literal();
-        if literal.is_some_and(|finder| finder.find(&text).is_none()) {
-            return Ok(Ok(None));
+        let chosen = |run: &OpenedRun| {
+            Opened::overlaps(run, plan.from, plan.to) && plan.stream(run.number).is_some()
+        };
+        if !opened.runs.iter().any(chosen) {
+            return Ok(None);
+        }
+        let with_text = with_text || plan.pipeline.reads_text();
+        if with_text {
+            budget.inflate(opened.text_len())?;
+        }
+        match Self::inflate(plan, opened, with_text) {
+            Ok(loaded) => Ok(loaded),
+            Err(err) => {
+                budget.damaged(&source.damaged(err));
+                Ok(None)
+            }
         }
     }
-    Ok(opened.lines().map(|lines| Some((lines, text))))
-}
 
-/// Where each line's text begins, and where the last one ends.
-fn starts(lines: &LineColumns) -> Vec<u32> {
-    let mut starts = Vec::with_capacity(lines.len() + 1);
-    let mut at = 0;
-    starts.push(at);
-    for len in &lines.text_lens {
-        at += len + 1;
-        starts.push(at);
+    fn inflate(plan: &Plan, opened: Opened, with_text: bool) -> Result<Option<Self>, DecodeError> {
+        let text = if with_text { opened.text()? } else { Bytes::new() };
+        let literal = plan.pipeline.leading_literal();
+        if with_text && literal.is_some_and(|finder| finder.find(&text).is_none()) {
+            return Ok(None);
+        }
+        let lines = opened.lines()?;
+        let starts = starts(&lines);
+        Ok(Some(Self { opened, lines, text, starts, source_starts: OnceCell::new() }))
     }
-    starts
-}
 
-struct BlockText<'a> {
-    lines: &'a LineColumns,
-    /// Empty if nobody needs it.
-    text: &'a Bytes,
-    starts: &'a [u32],
-}
+    fn source_starts(&self) -> &[u64] {
+        self.source_starts.get_or_init(|| {
+            let mut at = 0;
+            let ends = self.lines.source_lens.iter().map(|len| {
+                at += u64::from(*len);
+                at
+            });
+            std::iter::once(0).chain(ends).collect()
+        })
+    }
 
-impl BlockText<'_> {
-    fn visit(
+    /// Visits the matching entries in order of lines; with `only`, those of the run of that stream
+    /// with that arrival.
+    ///
+    /// # Errors
+    /// The visitor ends it.
+    pub fn visit(
         &self,
         plan: &Plan,
-        chosen: &[(&OpenedRun, &StreamPlan)],
+        only: Option<(StreamId, u64)>,
         budget: &Budget,
         visit: &mut Visit<'_>,
     ) -> Result<(), QueryError> {
+        let wanted = |run: &&OpenedRun| {
+            Opened::overlaps(run, plan.from, plan.to)
+                && only.is_none_or(|only| only == (run.stream, run.arrival))
+        };
         let (mut scanned, mut matched) = (0, 0);
-        for (run, stream) in chosen {
-            let range = run.run.lines();
-            scanned += range.len() as u64;
-            let mut line = range.start;
-            while let Some(first) = self.next_candidate(plan, line, range.end) {
-                let (first, end) = self.entry_around(first, range.clone());
-                line = end;
-                let found = self.found(run, stream, first, end);
-                let time = found.entry.time;
-                if time >= plan.from
-                    && time < plan.to
-                    && stream.accepts_level(&found.entry)
-                    && plan.pipeline.accepts(&stream.labels, &found.entry)
-                {
-                    matched += 1;
-                    visit(&found)?;
-                }
-            }
+        for run in self.opened.runs.iter().filter(wanted) {
+            let Some(stream) = plan.stream(run.number) else { continue };
+            scanned += run.run.lines().len() as u64;
+            matched += self.visit_run(plan, run, stream, visit)?;
         }
         budget.count_lines(scanned, matched);
         Ok(())
+    }
+
+    fn visit_run(
+        &self,
+        plan: &Plan,
+        run: &OpenedRun,
+        stream: &StreamPlan,
+        visit: &mut Visit<'_>,
+    ) -> Result<u64, QueryError> {
+        let range = run.run.lines();
+        let mut matched = 0;
+        let mut line = range.start;
+        while let Some(first) = self.next_candidate(plan, line, range.end) {
+            let (first, end) = self.entry_around(first, range.clone());
+            line = end;
+            let found = self.found(run, stream, first, end);
+            let time = found.entry.time;
+            if time >= plan.from
+                && time < plan.to
+                && stream.accepts_level(&found.entry)
+                && plan.pipeline.accepts(&stream.labels, &found.entry)
+            {
+                matched += 1;
+                visit(&found)?;
+            }
+        }
+        Ok(matched)
     }
 
     /// The next line, from `line` on, that may belong to a match: the next one at all, unless every
@@ -212,6 +241,17 @@ impl BlockText<'_> {
         };
         let line = (first - run.run.first_line as usize) as u32;
         let order = Order { time, stream: run.stream, arrival: run.arrival, line };
-        Found { entry, stream, order, run, lines: self.lines, first_line: first }
+        Found { entry, stream, order, source: self, run, first_line: first }
     }
+}
+
+fn starts(lines: &LineColumns) -> Vec<u32> {
+    let mut starts = Vec::with_capacity(lines.len() + 1);
+    let mut at = 0;
+    starts.push(at);
+    for len in &lines.text_lens {
+        at += len + 1;
+        starts.push(at);
+    }
+    starts
 }

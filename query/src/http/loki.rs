@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use super::error::HttpError;
@@ -25,7 +25,8 @@ pub(super) async fn query_range(
 }
 
 async fn range(api: Arc<Api>, headers: &HeaderMap, params: &Params) -> Result<Response, HttpError> {
-    let expr = parse(params.required("query")?, ParseOptions::default())?;
+    let query = params.required("query")?.to_owned();
+    let expr = apart(move || parse(&query, ParseOptions::default())).await??;
     let (start, end) = params.range(now())?;
     let step = params.step(start, end)?;
     match expr {
@@ -64,7 +65,8 @@ async fn instant(
     headers: &HeaderMap,
     params: &Params,
 ) -> Result<Response, HttpError> {
-    let expr = parse(params.required("query")?, ParseOptions::default())?;
+    let query = params.required("query")?.to_owned();
+    let expr = apart(move || parse(&query, ParseOptions::default())).await??;
     let time = params.time("time")?.unwrap_or_else(now);
     match expr {
         Expr::Log(log) => {
@@ -122,10 +124,11 @@ impl Api {
     ) -> Result<Response, HttpError> {
         let api = self.clone();
         let run = move |budget: &Budget| -> Result<Response, QueryError> {
+            api.warn_if_replaying(budget);
             let OwnedLogQuery { ref log, from, to, limit, direction } = query;
             let entries =
                 log::run(&api.store, &LogQuery { log, from, to, limit, direction }, budget)?;
-            api.metrics.scanned_bytes.inc_by(budget.stats().bytes_scanned);
+            api.observe("log", budget);
             Ok(answer::streams(&entries, flags.as_deref(), budget))
         };
         Ok(self.queries.run(self.limits.clone(), run).await??)
@@ -139,11 +142,27 @@ impl Api {
     ) -> Result<Response, HttpError> {
         let api = self.clone();
         let run = move |budget: &Budget| -> Result<Response, QueryError> {
+            api.warn_if_replaying(budget);
             let value = metric::evaluate(&api.store, &expr, &steps, budget)?;
-            api.metrics.scanned_bytes.inc_by(budget.stats().bytes_scanned);
+            api.observe("metric", budget);
             Ok(write(value, budget))
         };
         Ok(self.queries.run(self.limits.clone(), run).await??)
+    }
+
+    /// Counts what a query has cost.
+    pub(super) fn observe(&self, kind: &str, budget: &Budget) {
+        self.metrics.scanned_bytes.inc_by(budget.stats().bytes_scanned);
+        let seconds = budget.elapsed().as_secs_f64();
+        self.metrics.duration.with_label_values(&[kind]).observe(seconds);
+    }
+
+    /// Until the replay at the start is done, answers lack what was not sealed.
+    pub(super) fn warn_if_replaying(&self, budget: &Budget) {
+        if !self.store.is_ready() {
+            let text = "partial result: replaying what was not sealed at the last stop";
+            budget.warn(text.to_owned());
+        }
     }
 
     /// Counts an answer under its route and code.
@@ -153,6 +172,17 @@ impl Api {
         self.metrics.requests.with_label_values(&[route, &code]).inc();
         response
     }
+}
+
+/// Runs what may take a while (compiling a hundred expressions) apart from the threads that serve
+/// everybody.
+pub(super) async fn apart<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, HttpError> {
+    tokio::task::spawn_blocking(work).await.map_err(|err| {
+        tracing::error!(%err, "a request failed");
+        HttpError::new(StatusCode::INTERNAL_SERVER_ERROR, "the request failed: see the log")
+    })
 }
 
 fn encoding_flags(headers: &HeaderMap) -> Option<String> {

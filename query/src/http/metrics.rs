@@ -28,7 +28,7 @@ impl Metrics {
             )?,
             duration: HistogramVec::new(
                 HistogramOpts::new("sawlog_query_duration_seconds", "Time to answer a query."),
-                &["route"],
+                &["kind"],
             )?,
             scanned_bytes: IntCounter::new(
                 "sawlog_query_scanned_bytes_total",

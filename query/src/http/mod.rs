@@ -28,9 +28,9 @@ use running::Running;
 pub const PUSH_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// Requests of each kind that are worked on at the same time.
-const QUERIES_MAX: usize = 8;
+const QUERIES_MAX: usize = 4;
 const EXPORTS_MAX: usize = 4;
-const PUSHES_MAX: usize = 8;
+const PUSHES_MAX: usize = 4;
 
 /// What the API is served from.
 pub struct Api {
@@ -87,7 +87,6 @@ impl Api {
             .route("/ready", get(operate::ready))
             .route("/metrics", get(operate::metrics))
             .fallback(operate::not_found)
-            .layer(axum::extract::DefaultBodyLimit::max(PUSH_BYTES_MAX))
             .with_state(Arc::new(self))
     }
 }

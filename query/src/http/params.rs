@@ -29,7 +29,7 @@ impl FromRequest<Arc<Api>> for Params {
     type Rejection = HttpError;
 
     async fn from_request(request: Request, _api: &Arc<Api>) -> Result<Self, HttpError> {
-        let mut pairs = parse(request.uri().query().unwrap_or_default().as_bytes())?;
+        let mut pairs = parse(request.uri().query().unwrap_or_default().as_bytes());
         let is_form = request
             .headers()
             .get(header::CONTENT_TYPE)
@@ -38,7 +38,7 @@ impl FromRequest<Arc<Api>> for Params {
             let body = axum::body::to_bytes(request.into_body(), FORM_BYTES_MAX)
                 .await
                 .map_err(|_| HttpError::bad_request("the form is longer than 256 KiB"))?;
-            for (name, value) in parse(&body)? {
+            for (name, value) in parse(&body) {
                 pairs.entry(name).or_insert(value);
             }
         }
@@ -46,22 +46,13 @@ impl FromRequest<Arc<Api>> for Params {
     }
 }
 
-fn parse(bytes: &[u8]) -> Result<HashMap<String, String>, HttpError> {
-    let pairs: Vec<(String, String)> = serde_urlencoded(bytes)?;
+/// Decodes `a=b&c=d`; the first value of a name counts.
+fn parse(bytes: &[u8]) -> HashMap<String, String> {
     let mut first = HashMap::new();
-    for (name, value) in pairs {
-        first.entry(name).or_insert(value);
+    for (name, value) in form_urlencoded::parse(bytes) {
+        first.entry(name.into_owned()).or_insert(value.into_owned());
     }
-    Ok(first)
-}
-
-/// Decodes `a=b&c=d`.
-fn serde_urlencoded(bytes: &[u8]) -> Result<Vec<(String, String)>, HttpError> {
-    let uri = axum::http::Uri::try_from(format!("/?{}", String::from_utf8_lossy(bytes)))
-        .map_err(|err| HttpError::bad_request(format!("cannot read the parameters: {err}")))?;
-    axum::extract::Query::<Vec<(String, String)>>::try_from_uri(&uri)
-        .map(|query| query.0)
-        .map_err(|err| HttpError::bad_request(format!("cannot read the parameters: {err}")))
+    first
 }
 
 impl Params {

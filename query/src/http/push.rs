@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Read;
 use std::sync::Arc;
+use std::time::Duration;
 
-use axum::body::Bytes;
-use axum::extract::State;
-use axum::extract::rejection::BytesRejection;
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use sawlog_transport::Labels;
@@ -19,27 +18,32 @@ use super::error::HttpError;
 use super::{Api, PUSH_BYTES_MAX};
 use crate::push::{PushedEntry, PushedStream};
 
+/// How long the body of a push may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// `POST /loki/api/v1/push`
-pub(super) async fn push(
-    State(api): State<Arc<Api>>,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Response {
-    let answer = take(&api, &headers, body).await;
+pub(super) async fn push(State(api): State<Arc<Api>>, request: Request) -> Response {
+    let answer = take(&api, request).await;
     api.counted("push", answer)
 }
 
-async fn take(
-    api: &Arc<Api>,
-    headers: &HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<Response, HttpError> {
-    let body = body.map_err(|err| HttpError::new(err.status(), err.body_text()))?;
-    let kind = header_text(headers, header::CONTENT_TYPE);
-    let encoding = header_text(headers, header::CONTENT_ENCODING);
+async fn take(api: &Arc<Api>, request: Request) -> Result<Response, HttpError> {
+    let kind = header_text(request.headers(), header::CONTENT_TYPE);
+    let encoding = header_text(request.headers(), header::CONTENT_ENCODING);
+    // The place first: bodies are in memory only for those who have one.
+    let place = api.pushes.place().await?;
+    let reading = axum::body::to_bytes(request.into_body(), PUSH_BYTES_MAX);
+    let body = tokio::time::timeout(BODY_TIMEOUT, reading)
+        .await
+        .map_err(|_| {
+            HttpError::new(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time")
+        })?
+        .map_err(|err| {
+            let text = format!("cannot read the body (at most {PUSH_BYTES_MAX} bytes): {err}");
+            HttpError::new(StatusCode::PAYLOAD_TOO_LARGE, text)
+        })?;
     let receiver = api.receiver.clone();
     let metrics = (api.metrics.pushed_entries.clone(), api.metrics.push_retries.clone());
-    let place = api.pushes.place().await?;
     let task = tokio::task::spawn_blocking(move || -> Result<(), HttpError> {
         let _place = place;
         let streams = decode(&body, &kind, &encoding)?;

@@ -60,6 +60,16 @@ impl Running {
         Ok(Place { gauge: self.gauge.clone(), _permit: permit })
     }
 
+    /// A place now, or a refusal.
+    pub(super) fn place_now(&self) -> Result<Place, HttpError> {
+        let permit = self.places.clone().try_acquire_owned().map_err(|_| {
+            let text = "as many requests of this kind as are allowed are running: try again later";
+            HttpError::new(StatusCode::TOO_MANY_REQUESTS, text)
+        })?;
+        self.gauge.inc();
+        Ok(Place { gauge: self.gauge.clone(), _permit: permit })
+    }
+
     /// Runs a query to its end, or until the caller is gone.
     pub(super) async fn run<T: Send + 'static>(
         &self,

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 
 use super::Api;
 use super::error::HttpError;
-use super::loki::now;
+use super::loki::{apart, now};
 use super::params::Params;
 use super::running::CancelOnDrop;
 use crate::engine::log::{self, LogQuery, entry_of};
@@ -64,16 +64,17 @@ pub(super) async fn search(State(api): State<Arc<Api>>, params: Params) -> Respo
 }
 
 async fn find(api: &Arc<Api>, params: &Params) -> Result<Response, HttpError> {
-    let log = log_expr(params)?;
+    let log = log_expr(params).await?;
     let (from, to) = params.range(now().saturating_add(1))?;
     let (limit, direction) = (params.limit()?, params.direction()?);
     let format = Format::of(params, Format::JsonLines)?;
     let store = api.clone();
     let run = move |budget: &Budget| -> Result<(Vec<u8>, Vec<String>), QueryError> {
         let query = LogQuery { log: &log, from, to, limit, direction };
+        store.warn_if_replaying(budget);
         let mut entries = log::run(&store.store, &query, budget)?;
         entries.sort_by_key(|entry| entry.order);
-        store.metrics.scanned_bytes.inc_by(budget.stats().bytes_scanned);
+        store.observe("search", budget);
         let mut out = Vec::new();
         for entry in &entries {
             write_entry(&mut out, entry, format);
@@ -91,10 +92,11 @@ async fn find(api: &Arc<Api>, params: &Params) -> Result<Response, HttpError> {
 }
 
 /// The log query of `query`, plain words or LogQL.
-fn log_expr(params: &Params) -> Result<LogExpr, HttpError> {
+async fn log_expr(params: &Params) -> Result<LogExpr, HttpError> {
     let options =
         PlainOptions { ignore_case: params.flag("ignore_case")?, invert: params.flag("invert")? };
-    match compile(params.get("query").unwrap_or_default(), options)? {
+    let query = params.get("query").unwrap_or_default().to_owned();
+    match apart(move || compile(&query, options)).await?? {
         Expr::Log(log) => Ok(log),
         Expr::Metric(_) => Err(HttpError::bad_request(
             "this query answers with numbers: ask /loki/api/v1/query or query_range",
@@ -111,11 +113,15 @@ pub(super) async fn export(State(api): State<Arc<Api>>, params: Params) -> Respo
 }
 
 async fn start_export(api: &Arc<Api>, params: &Params) -> Result<Response, HttpError> {
-    let log = log_expr(params)?;
+    let log = log_expr(params).await?;
     let from = params.time("start")?.unwrap_or(i64::MIN);
     let to = params.time("end")?.unwrap_or(i64::MAX);
     let format = Format::of(params, Format::Raw)?;
-    let place = api.exports.place().await?;
+    if !api.store.is_ready() {
+        let text = "not ready: replaying what was not sealed at the last stop; try again";
+        return Err(HttpError::new(StatusCode::SERVICE_UNAVAILABLE, text));
+    }
+    let place = api.exports.place_now()?;
     let mut limits = api.limits.clone();
     // An export takes as long as its reader; it ends when the reader is gone.
     limits.time_max = std::time::Duration::MAX;
@@ -128,7 +134,7 @@ async fn start_export(api: &Arc<Api>, params: &Params) -> Result<Response, HttpE
         let _place = place;
         let mut chunks = Chunks { sender, chunk: Vec::new() };
         let end = write_export(&api, &log, (from, to), format, &budget, &mut chunks);
-        api.metrics.scanned_bytes.inc_by(budget.stats().bytes_scanned);
+        api.observe("export", &budget);
         chunks.finish(end, &budget.warnings());
     });
     let chunks = futures_util::stream::unfold((receiver, cancel), |(mut receiver, cancel)| async {

@@ -11,8 +11,8 @@ use super::error::{ErrorKind, Fault, ParseError};
 use super::parse::{self, PATTERNS_MAX, ParseOptions, parse};
 use words::Word;
 
-/// The label of the level of one entry; in plain words it is also called `level`.
-const DETECTED_LEVEL: &str = "detected_level";
+/// The level of an entry: the stream's label of that name, else the detected one.
+const LEVEL: &str = "level";
 
 /// What is asked for beside the words.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -130,7 +130,7 @@ fn from_words(text: &str, options: PlainOptions) -> Result<LogExpr, Fault> {
     let mut filters = Vec::new();
     for word in words::split(text)? {
         match word.label {
-            Some("level" | DETECTED_LEVEL) => log.stages.push(level(&word)),
+            Some(LEVEL | "detected_level") => log.stages.push(level(&word)),
             Some(name) => log.matchers.push(matcher(name, &word)),
             None => filters.push(filter(&word, options.ignore_case)),
         }
@@ -148,7 +148,7 @@ fn from_words(text: &str, options: PlainOptions) -> Result<LogExpr, Fault> {
 /// The entry's level, whose values are in lower case.
 fn level(word: &Word) -> Stage {
     let word = Word { text: word.text.to_ascii_lowercase(), ..*word };
-    Stage::Label(LabelFilter::Match(matcher(DETECTED_LEVEL, &word)))
+    Stage::Label(LabelFilter::Match(matcher(LEVEL, &word)))
 }
 
 fn matcher(name: &str, word: &Word) -> Matcher {

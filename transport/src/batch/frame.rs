@@ -39,7 +39,7 @@ impl Codec {
     }
 
     /// Compresses; the caller bounds `raw`.
-    pub(crate) fn compress(self, raw: &[u8]) -> Vec<u8> {
+    pub fn compress(self, raw: &[u8]) -> Vec<u8> {
         match self {
             Codec::None => raw.to_vec(),
             Codec::Zstd(level) => zstd::bulk::compress(raw, level)
@@ -47,8 +47,12 @@ impl Codec {
         }
     }
 
-    /// Decompresses exactly `len` bytes, which the caller has checked against a limit.
-    pub(crate) fn decompress(
+    /// Decompresses exactly `len` bytes, which the caller has checked against a limit; `what` names
+    /// them in errors.
+    ///
+    /// # Errors
+    /// The bytes do not inflate, or not to that length.
+    pub fn decompress(
         self,
         stored: &[u8],
         len: usize,

@@ -34,12 +34,12 @@ pub(super) fn series(
         steps,
         grouping,
         plan: &plan,
-        cells_max: budget.limits.cells_max,
+        budget,
         index: HashMap::new(),
         by_stream: HashMap::new(),
         series: Vec::new(),
     };
-    for source in plan.sources(store)? {
+    for source in plan.sources(store, budget)? {
         scan(&plan, &source, false, budget, &mut |found| windows.add(found))?;
     }
     Ok(windows.finish())
@@ -50,7 +50,7 @@ struct Windows<'a> {
     steps: &'a Steps,
     grouping: Option<&'a Grouping>,
     plan: &'a Plan,
-    cells_max: usize,
+    budget: &'a Budget,
     index: HashMap<SeriesLabels, usize>,
     /// The series of entries without metadata: by stream and level.
     by_stream: HashMap<(StreamNumber, u8), usize>,
@@ -131,10 +131,10 @@ impl Windows<'_> {
 
     fn open(&mut self, labels: SeriesLabels) -> Result<usize, QueryError> {
         let steps = self.steps.len() + 1;
-        if (self.series.len() + 1) * steps > self.cells_max.max(steps) {
-            return Err(QueryError::CellLimit { limit: self.cells_max });
-        }
         let measures = matches!(self.range.op, RangeOp::BytesOverTime | RangeOp::BytesRate);
+        let label_bytes: usize =
+            labels.iter().map(|(name, value)| name.len() + value.len() + 48).sum();
+        self.budget.take_cells(steps * if measures { 2 } else { 1 } + label_bytes / 4)?;
         self.series.push(Accumulator {
             labels: labels.clone(),
             entries: vec![0; steps],

@@ -50,9 +50,9 @@ fn an_app_pattern_matches_what_it_says() {
 
 #[test]
 fn a_level_is_a_stage() {
-    check("level:ERROR x", PLAIN, r#"{} | detected_level="error" |= "x""#);
-    check("-detected_level:debug", PLAIN, r#"{} | detected_level!="debug""#);
-    check("level:*", PLAIN, r#"{} | detected_level=~".*""#);
+    check("level:ERROR x", PLAIN, r#"{} | level="error" |= "x""#);
+    check("-detected_level:debug", PLAIN, r#"{} | level!="debug""#);
+    check("level:*", PLAIN, r#"{} | level=~".*""#);
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn case_is_ignored_in_words_only() {
 
 #[test]
 fn invert_turns_the_words_around() {
-    check("x host:h level:warn", INVERT, r#"{host="h"} | detected_level="warn" != "x""#);
+    check("x host:h level:warn", INVERT, r#"{host="h"} | level="warn" != "x""#);
     check("-x", INVERT, r#"{} |= "x""#);
     check("x", BOTH, r#"{} !~ "(?i)x""#);
     check("x -y", INVERT, r#"{} | not (|= "x" != "y")"#);
