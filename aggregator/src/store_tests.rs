@@ -393,3 +393,72 @@ fn a_rare_word_leaves_few_blocks() {
     assert_eq!(bed.lines(&Formula::literal(needle.as_bytes())).len(), 1);
     assert_eq!(bed.lines(&Formula::literal(b"mmon word")).len(), 100);
 }
+
+/// Redelivery alone must not fill the log for ever: seals go on, and the log forgets.
+#[test]
+fn a_log_full_of_duplicates_is_emptied() {
+    use sawlog_transport::embedded::{BYTES_MAX_MIN, EmbeddedConfig, EmbeddedLog};
+    use sawlog_transport::{Producer, SendError};
+
+    let dir = tempfile::tempdir().unwrap();
+    let config = StoreConfig {
+        seal_interval: std::time::Duration::from_millis(20),
+        ..StoreConfig::new(dir.path().join("store"))
+    };
+    let (store, sealer) = Store::open(config, &prometheus::Registry::new()).unwrap();
+    let log = EmbeddedLog::open(EmbeddedConfig {
+        bytes_max: BYTES_MAX_MIN,
+        file_bytes_max: 1 << 20,
+        ..EmbeddedConfig::new(dir.path().join("log"), 1)
+    })
+    .unwrap();
+    let consumer = Box::new(log.consumer());
+    let aggregator = crate::Aggregator::start(store.clone(), sealer, consumer).unwrap();
+    let noise: Vec<u8> =
+        (0..200_000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let noise: Vec<u8> = noise.into_iter().filter(|byte| *byte != b'\n').collect();
+    let same = message(1, 1, 0, &[&noise]);
+    let (acks, acked) = std::sync::mpsc::channel();
+    let times = 3 * BYTES_MAX_MIN / same.len() as u64;
+    let mut refused = 0;
+    for tag in 0..times {
+        // The bound is on tries, not on time: each waits for a fresh look of the writer.
+        while let Err(err) = log.producer().send(0, same.clone(), tag, &acks) {
+            assert!(matches!(err, SendError::Full), "{err}");
+            refused += 1;
+            assert!(refused < 20_000, "the log stays full after {tag} messages");
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+    }
+    for _ in 0..times {
+        assert!(acked.recv().unwrap().result.is_ok());
+    }
+    assert!(log.bytes() <= BYTES_MAX_MIN);
+    aggregator.stop();
+    assert_eq!(store.streams().iter().next().unwrap().1.lines, 1);
+}
+
+#[test]
+fn a_store_whose_manifest_or_index_is_gone_is_refused_and_left_as_it_is() {
+    let mut bed = Bed::new();
+    bed.send(message(1, 1, 0, &[b"kept"]));
+    bed.seal();
+    bed.open = None;
+    let dir = bed.dir.path().join("store");
+    let refused = |dir: &std::path::Path| {
+        let config = StoreConfig::new(dir.to_owned());
+        Store::open(config, &prometheus::Registry::new()).err().unwrap().to_string()
+    };
+    let slice = dir.join("slices/00000001");
+    for (path, names) in
+        [(dir.join("manifest"), "manifest"), (slice.join("index/meta.json"), "index")]
+    {
+        let saved = std::fs::read(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert!(refused(&dir).contains(names), "{}", refused(&dir));
+        assert!(slice.join("blocks").metadata().unwrap().len() > 0, "nothing was removed");
+        std::fs::write(&path, saved).unwrap();
+    }
+    bed.reopen();
+    assert_eq!(texts(&bed), ["kept"]);
+}

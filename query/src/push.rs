@@ -507,3 +507,68 @@ fn columns(entries: &[PushedEntry]) -> (LineColumns, Vec<u8>) {
 fn now() -> i64 {
     chrono::Utc::now().timestamp_nanos_opt().unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place_all(chains: &mut Chains, entries: &[(i64, u128)]) -> Vec<Option<i64>> {
+        entries.iter().map(|(time, content)| chains.place(*time, *content)).collect()
+    }
+
+    /// What a first request stored, a second try of it finds, entry for entry.
+    fn retry_of(entries: &[(i64, u128)]) -> Vec<Option<i64>> {
+        let mut first = Chains::default();
+        let placed = place_all(&mut first, entries);
+        let mut second = Chains::default();
+        for (time, (_, content)) in placed.iter().zip(entries) {
+            second.hold(time.expect("nothing was held before"), *content);
+        }
+        place_all(&mut second, entries)
+    }
+
+    #[test]
+    fn equal_times_go_to_the_next_free_nanosecond() {
+        let mut chains = Chains::default();
+        chains.hold(7, 1);
+        let placed = place_all(&mut chains, &[(5, 2), (5, 3), (6, 4), (5, 5), (7, 1)]);
+        assert_eq!(placed, [Some(5), Some(6), Some(8), Some(9), None]);
+    }
+
+    #[test]
+    fn an_entry_next_to_its_shifted_twin_is_kept_and_retried_once() {
+        let (a, b) = (1, 2);
+        let entries = [(10, a), (10, b), (11, b)];
+        assert_eq!(place_all(&mut Chains::default(), &entries), [Some(10), Some(11), Some(12)]);
+        assert_eq!(retry_of(&entries), [None; 3]);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_retry_adds_nothing(
+            mut entries in proptest::collection::vec((0i64..12, 0u128..6), 0..40),
+        ) {
+            let mut seen = HashSet::new();
+            entries.retain(|entry| seen.insert(*entry));
+            proptest::prop_assert_eq!(retry_of(&entries), vec![None; entries.len()]);
+        }
+    }
+
+    /// A chain of a hundred thousand equal times is passed in few steps each.
+    #[test]
+    fn many_equal_times_are_not_walked_one_by_one() {
+        let mut chains = Chains::default();
+        for n in 0..100_000u32 {
+            assert_eq!(chains.place(5, u128::from(n)), Some(5 + i64::from(n)));
+        }
+        assert_eq!(chains.place(5, 99_999), Some(100_005), "not held before this request");
+    }
+
+    #[test]
+    fn only_times_near_the_request_are_looked_at() {
+        let entry = |time| PushedEntry { time, line: Vec::new(), metadata: Vec::new() };
+        let entries = [entry(1), entry(CLUSTER_GAP * 5), entry(3), entry(CLUSTER_GAP * 5 + 9)];
+        let (far, end) = (CLUSTER_GAP * 5, CLUSTER_GAP * 5 + 10);
+        assert_eq!(clusters(&entries), [(1, 4), (far, end)]);
+    }
+}

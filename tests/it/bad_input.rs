@@ -161,6 +161,24 @@ fn a_damaged_manifest_tail_is_cut_and_replayed() {
     assert_names(&node.log(), &["manifest"]);
 }
 
+/// The log was thrown away while the store was kept: what comes next is taken all the same.
+#[test]
+fn a_new_log_beside_an_old_store_loses_nothing_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("app.log");
+    let setup = Setup::new(&dir.path().join("data")).arg("--path", &file);
+    std::fs::write(&file, "first\n").unwrap();
+    let node = setup.start();
+    eventually("lines", || node.count(r#"{app="app"}"#), |n| *n == 1);
+    assert_eq!(node.terminate(), Some(0));
+    std::fs::remove_dir_all(dir.path().join("data/log")).unwrap();
+    let mut appended = std::fs::File::options().append(true).open(&file).unwrap();
+    appended.write_all(b"second\n").unwrap();
+    let node = setup.start();
+    eventually("lines", || node.count(r#"{app="app"}"#), |n| *n == 2);
+    assert_same_bytes(&node.export(r#"{app="app"}"#), b"first\nsecond\n", "after the loss");
+}
+
 /// A record of the embedded log is damaged: it is named, and what stands behind it is not lost.
 #[test]
 fn a_damaged_message_costs_itself() {

@@ -66,6 +66,16 @@ fn gzip_and_metadata_are_taken() {
     assert_eq!(node.post(PUSH, &headers, &gzip.finish().unwrap()), (204, String::new()));
     assert_eq!(node.count(r#"{app="pushed"} | trace_id="0af7""#), 1);
     assert_eq!(node.count(r#"{app="pushed"} | trace_id="other""#), 0);
+    // A stream's own label wins over the detected level.
+    let labelled = br#"{"streams":[{"stream":{"app":"lv","level":"error"},"values":[["5","x"]]}]}"#;
+    assert_eq!(node.post(PUSH, &[JSON], labelled), (204, String::new()));
+    let params = [("query", "level:error"), ("start", "0"), ("end", "9"), ("format", "raw")];
+    assert_eq!(node.get("/api/v1/search", &params), (200, b"x\n".to_vec()));
+    // Forms work as the query string does.
+    let form = br#"query={app="lv"} |= "x"&start=0&end=9"#;
+    let form_type = ("content-type", "application/x-www-form-urlencoded");
+    let (status, text) = node.post("/loki/api/v1/query_range", &[form_type], form);
+    assert!(status == 200 && text.contains("\"x\""), "{status} {text}");
     // Nothing is added to pushed streams: no level, no service name.
     let params = [("query", r#"{app="pushed"}"#), ("start", "0"), ("end", "9")];
     let (_, body) = node.get("/loki/api/v1/query_range", &params);
@@ -82,7 +92,7 @@ fn a_wrong_body_is_refused_with_the_reason() {
         r#"{{"streams":[{{"stream":{{"app":"a"}},"values":[["1","{}"]]}}]}}"#,
         "x".repeat(300 * 1024)
     );
-    let cases: [(&str, &[u8], u16, &str); 8] = [
+    let cases: [(&str, &[u8], u16, &str); 9] = [
         ("application/json", b"{", 400, "line 1"),
         (
             "application/json",
@@ -108,6 +118,12 @@ fn a_wrong_body_is_refused_with_the_reason() {
             br#"{"streams":[{"stream":{"a":"b"},"values":[["1"]]}]}"#,
             400,
             "entry",
+        ),
+        (
+            "application/json",
+            br#"{"streams":[{"stream":{"a":"b"},"values":[["9223372036854775806","x"]]}]}"#,
+            400,
+            "9223372036854775806",
         ),
         ("application/x-protobuf", b"\x00", 415, "application/json"),
         ("application/json", long.as_bytes(), 400, "307200"),

@@ -25,6 +25,14 @@ fn finds_formats_and_tells_by_its_exit_code() {
     assert_eq!(raw(&["level:error"]), b"  indented ERROR timeout  \n");
     assert_eq!(raw(&[r#"{app="web"} |= "plain""#]), b"plain Timeout\n");
 
+    // Flags count wherever they stand; words that begin with a hyphen stand behind `--`.
+    assert_eq!(search(&["timeout", "-n", "1", "-o", "raw"]).1, b"bytes \xff\xfe end timeout\n");
+    assert_eq!(raw(&["timeout", "--", "-bytes"]), b"  indented ERROR timeout  \n");
+    assert_eq!(raw(&["ERROR timeout", "indented"]), b"  indented ERROR timeout  \n");
+    let (code, _, stderr) = search(&["--limt", "5", "x"]);
+    assert_eq!(code, Some(2));
+    assert!(stderr.contains("--limt") && stderr.contains("--limit"), "{stderr}");
+
     let (code, stdout, _) = search(&["indented"]);
     let text = String::from_utf8(stdout).unwrap();
     assert_eq!(code, Some(0));
