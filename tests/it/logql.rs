@@ -276,6 +276,11 @@ fn detected_levels_of_collected_files() {
         let expected: Vec<_> = expected.map(|(l, n)| (l.to_owned(), n.to_owned())).to_vec();
         assert_eq!(found, expected);
     }
+    let (_, body) = node.get("/loki/api/v1/labels", &[]);
+    let names: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(names["data"], json!(["app", "file", "host", "service_name", "stream"]));
+    let (_, body) = node.get("/loki/api/v1/label/app/values", &[]);
+    assert_eq!(serde_json::from_slice::<Value>(&body).unwrap()["data"], json!(["svc"]));
     let params = [("query", r#"{app="svc"} |= "one""#.to_owned())];
     let (_, data) = ask(&node, "query_range", &params);
     assert_eq!(data["result"][0]["stream"]["detected_level"], "error");

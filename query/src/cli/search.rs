@@ -1,7 +1,7 @@
 //! `sawlog search`: lines on standard output, everything else on standard error; exit codes as
 //! grep's: 0 found, 1 nothing found, 2 an error.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -71,7 +71,10 @@ pub fn run(args: &SearchArgs) -> ExitCode {
     match search(args, &mut io::stdout().lock()) {
         // As grep: what could not be read is an error, whatever else was found.
         Ok(Answer { partial: true, .. }) => ExitCode::from(2),
-        Ok(Answer { found: 0, .. }) => ExitCode::from(1),
+        Ok(Answer { found: 0, .. }) => {
+            hint_at_since(args);
+            ExitCode::from(1)
+        }
         Ok(_) => ExitCode::SUCCESS,
         // Whoever read us has seen enough, as `head` does.
         Err(SearchError::Write(err)) if err.kind() == io::ErrorKind::BrokenPipe => {
@@ -86,6 +89,14 @@ pub fn run(args: &SearchArgs) -> ExitCode {
             writeln!(io::stderr(), "sawlog search: {text}").unwrap_or_default();
             ExitCode::from(2)
         }
+    }
+}
+
+/// Tells a person, not a script, how far back was looked: the default is short.
+fn hint_at_since(args: &SearchArgs) {
+    if io::stderr().is_terminal() && io::stdout().is_terminal() {
+        let hint = format!("nothing found since {}; look further back with -s 7d", args.since);
+        writeln!(io::stderr(), "sawlog search: {hint}").unwrap_or_default();
     }
 }
 
