@@ -20,6 +20,9 @@ pub struct Config {
     pub host: String,
     /// Text read and not yet acknowledged, in bytes; beyond it reading stops.
     pub in_flight_bytes_max: usize,
+    /// Log files open at once; no more than three quarters of what the system allows this process.
+    /// What is beyond waits until others are finished, and is read then.
+    pub open_files_max: usize,
     /// How long a batch waits for more runs after its first.
     pub linger: Duration,
     /// How often directories that cannot be watched are listed; watched ones are checked at a
@@ -75,6 +78,7 @@ impl Config {
             data_dir: data_dir.as_ref().to_owned(),
             host: host.into(),
             in_flight_bytes_max: 16 * 1024 * 1024,
+            open_files_max: 50_000,
             linger: Duration::from_millis(50),
             rescan_every: Duration::from_secs(10),
             relist_for: Duration::from_millis(500),
@@ -120,6 +124,10 @@ impl Config {
                 least: format!("{FRAME_TEXT_BYTES_MAX}, the longest run"),
             });
         }
+        if self.open_files_max == 0 {
+            let (found, least) = (self.open_files_max.to_string(), "1".to_owned());
+            return Err(ConfigError::TooSmall { name: "open_files_max", found, least });
+        }
         let pauses = [
             ("rescan_every", self.rescan_every, Duration::from_millis(100)),
             ("sweep_every", self.sweep_every, Duration::from_millis(10)),
@@ -159,6 +167,9 @@ mod tests {
         assert!(message(relative).contains("'var/lib/mesos'"));
         assert!(message(Config { paths: vec!["/a/[".into()], ..valid() }).contains("'/a/['"));
         assert!(message(Config { in_flight_bytes_max: 5, ..valid() }).contains("is 5"));
+        assert!(
+            message(Config { open_files_max: 0, ..valid() }).starts_with("open_files_max is 0")
+        );
         let pause = Config { rescan_every: Duration::ZERO, ..valid() };
         assert!(message(pause).starts_with("rescan_every is 0ns"));
     }

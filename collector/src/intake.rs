@@ -38,6 +38,7 @@ pub(crate) struct Streams {
     pub unnamed: HashSet<StreamId>,
     pending: HashMap<NodeId, Pending>,
     warned: HashSet<PathBuf>,
+    warned_of_too_many: bool,
 }
 
 /// What opening files needs of the loop.
@@ -142,6 +143,10 @@ impl Intake<'_> {
         if is_known {
             return;
         }
+        if self.streams.open.len() + opened.len() >= self.config.open_files_max {
+            self.too_many(node);
+            return;
+        }
         match self.open(listing, &named.name) {
             Ok(Some(file)) if opened.iter().all(|(_, known)| known.key() != file.key()) => {
                 if !self.streams.open.contains_key(&file.key()) {
@@ -155,6 +160,19 @@ impl Intake<'_> {
                 self.tree.distrust(node);
             }
         }
+    }
+
+    /// The file waits: it is tried again at each rescan.
+    fn too_many(&mut self, node: NodeId) {
+        self.metrics.scan_errors.inc();
+        if !std::mem::replace(&mut self.streams.warned_of_too_many, true) {
+            let limit = self.config.open_files_max;
+            tracing::warn!(
+                limit,
+                "too many log files are in use, some wait until others are finished (raise open_files_max and the process' limit of open files)"
+            );
+        }
+        self.tree.distrust(node);
     }
 
     /// Opens a file where its checkpoint stands; `None` if it is no regular file any more.

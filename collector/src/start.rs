@@ -105,7 +105,8 @@ impl Collector {
         registry: &Registry,
     ) -> Result<CollectorHandle, StartError> {
         config.validate()?;
-        raise_open_files_limit();
+        let mut config = config;
+        config.open_files_max = config.open_files_max.min(raise_open_files_limit() / 4 * 3);
         let started = Instant::now();
         let metrics = Metrics::register(registry)?;
         let collector = Loop::open(config, producer, metrics, Now::read(started))?;
@@ -212,16 +213,19 @@ fn finish(mut collector: Loop, started: Instant, deadline: Instant, shared: &Sha
     *shared.status.lock() = collector.status();
 }
 
-/// Every log in use holds a descriptor: as many as the system allows this process.
-fn raise_open_files_limit() {
+/// Every log in use holds a descriptor: as many as the system allows this process; gives how many.
+fn raise_open_files_limit() -> usize {
     let mut limit = getrlimit(Resource::Nofile);
-    if limit.current == limit.maximum {
-        return;
+    if limit.current != limit.maximum {
+        let before = limit.current;
+        limit.current = limit.maximum;
+        if let Err(error) = setrlimit(Resource::Nofile, limit) {
+            tracing::warn!("cannot raise the limit of open files: {error}");
+            limit.current = before;
+        }
     }
-    limit.current = limit.maximum;
-    if let Err(error) = setrlimit(Resource::Nofile, limit) {
-        tracing::warn!("cannot raise the limit of open files: {error}");
-    }
+    // No limit at all is told by `None`.
+    limit.current.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX)
 }
 
 /// Where logs are looked for.

@@ -488,6 +488,22 @@ fn finished_files_are_closed_and_opened_again_when_they_grow() {
 }
 
 #[test]
+fn files_beyond_the_limit_wait_for_others_to_finish() {
+    let mut f = Fixture::new();
+    f.config.open_files_max = 3;
+    f.restart();
+    for n in 0..10 {
+        f.append(&format!("slaves/S1/frameworks/F/executors/E/runs/c{n}/stdout"), "x\n");
+    }
+    f.pump();
+    assert_eq!((f.collector().status().files_open, f.metrics.read_lines.get()), (3, 3));
+    for _ in 0..10 {
+        f.wait(11 * SECOND);
+    }
+    assert_eq!((f.collector().status().files_open, f.metrics.read_lines.get()), (0, 10));
+}
+
+#[test]
 fn plain_files_and_their_rotated_siblings_are_streams() {
     let mut f = Fixture::on_paths(&["*.log", "deep/**/*.txt"]);
     f.append("a.log.1", "1\ncut ");
