@@ -147,6 +147,14 @@ impl Batcher {
     }
 }
 
+impl Encoded {
+    /// What the batch takes in memory, in bytes.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let progress = self.progress.len() * std::mem::size_of::<Progress>();
+        std::mem::size_of::<Self>() + self.message.len() + progress
+    }
+}
+
 impl Filling {
     fn note(&mut self, progress: &[Progress]) {
         for one in progress {

@@ -21,6 +21,7 @@ pub(crate) struct InFlight {
     /// In order of their numbers, without gaps.
     batches: VecDeque<Sent>,
     text_bytes: usize,
+    memory_bytes: usize,
     resend_after: Duration,
     resend_after_max: Duration,
 }
@@ -56,6 +57,7 @@ impl InFlight {
             arrived,
             batches: VecDeque::new(),
             text_bytes: 0,
+            memory_bytes: 0,
             resend_after: config.resend_after,
             resend_after_max: config.resend_after_max,
         }
@@ -66,6 +68,16 @@ impl InFlight {
         self.text_bytes
     }
 
+    /// What the batches take in memory, in bytes: of many quiet files, most of it is not text.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.memory_bytes
+    }
+
+    /// Whether a batch waits to be taken by the transport: more of them would only be smaller.
+    pub(crate) fn is_held_up(&self) -> bool {
+        self.batches.iter().any(|sent| matches!(sent.state, State::Waiting(_)))
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.batches.is_empty()
     }
@@ -73,6 +85,7 @@ impl InFlight {
     /// Takes the next batch; [`Self::send`] sends it.
     pub(crate) fn push(&mut self, batch: Encoded) {
         self.text_bytes += batch.text_bytes;
+        self.memory_bytes += batch.memory_bytes();
         let state = State::Waiting(Duration::ZERO);
         self.batches.push_back(Sent { batch, state, failures: 0 });
     }
@@ -122,6 +135,7 @@ impl InFlight {
         while self.batches.front().is_some_and(|sent| sent.state == State::Stored) {
             let Some(sent) = self.batches.pop_front() else { break };
             self.text_bytes -= sent.batch.text_bytes;
+            self.memory_bytes -= sent.batch.memory_bytes();
             stored.push(sent.batch);
         }
         stored

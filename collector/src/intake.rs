@@ -147,9 +147,14 @@ impl Intake<'_> {
             self.too_many(node);
             return;
         }
+        let settled = self.tree.memory(node).and_then(|memory| memory.settled.get(&key)).copied();
         match self.open(listing, &named.name) {
             Ok(Some(file)) if opened.iter().all(|(_, known)| known.key() != file.key()) => {
                 if !self.streams.open.contains_key(&file.key()) {
+                    let mut file = file;
+                    if let Some(settled) = settled {
+                        file.grew_since(settled.size);
+                    }
                     opened.push((source.clone(), file));
                 }
             }

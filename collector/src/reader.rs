@@ -104,6 +104,8 @@ impl Reader<'_> {
     ) -> io::Result<Outcome> {
         if file.unread() == 0 || (file.is_scanned() && !file.inside_cut) {
             file.caught_up = true;
+            // From here on it is known which bytes are new.
+            file.young = false;
             return Ok(Outcome::End);
         }
         let head_bytes = stream.head.as_ref().map_or(0, LineHead::bytes);
@@ -118,6 +120,7 @@ impl Reader<'_> {
             return Ok(Outcome::NotText(reason));
         }
         let read_to = file.read_to;
+        let was_inside_cut = file.inside_cut;
         let live = file.is_live();
         if file.inside_cut {
             self.skip_cut(file, stream, window);
@@ -129,7 +132,9 @@ impl Reader<'_> {
         file.scanned_to = file.scanned_to.max(file.read_to);
         file.caught_up = file.is_scanned();
         let bytes = file.read_to - read_to;
-        Ok(if bytes == 0 { Outcome::End } else { Outcome::Read(bytes) })
+        // A line whose beginning fills it takes no byte of this file, and yet it was handed on.
+        let handed_on = bytes > 0 || file.inside_cut != was_inside_cut;
+        Ok(if handed_on { Outcome::Read(bytes) } else { Outcome::End })
     }
 
     /// Looks for a line end in what was not looked at; `true` if a line can be handed on, because it
@@ -290,9 +295,8 @@ impl Reader<'_> {
         let Some(window) = self.fill(file, FRAME_TEXT_BYTES_MAX)? else {
             return Ok(Outcome::Replaced);
         };
-        // The file may have grown since: then it is not at its end.
-        if window.data as u64 != file.unread() || memchr::memchr(b'\n', self.data(window)).is_some()
-        {
+        let head_bytes = stream.head.as_ref().map_or(0, LineHead::bytes);
+        if !self.is_unterminated_end(file, head_bytes, window) {
             return Ok(Outcome::End);
         }
         self.buffers.begin();
@@ -307,6 +311,21 @@ impl Reader<'_> {
         self.metrics.lines_rejoined.inc_by(u64::from(joined));
         self.hand_on_text(stream);
         Ok(Outcome::Read(window.data as u64))
+    }
+
+    /// Whether the window is all that is left of the file, without a line end, and not too long for a
+    /// line. If it is something else by now, it is looked at again from the file's position on.
+    fn is_unterminated_end(&self, file: &mut TailFile, head_bytes: usize, window: Window) -> bool {
+        if window.data as u64 != file.unread() {
+            // The file has grown since: it is not at its end.
+            return false;
+        }
+        let ends = memchr::memchr(b'\n', self.data(window)).is_some();
+        if ends || head_bytes + window.data > LINE_BYTES_MAX {
+            file.scanned_to = file.read_to;
+            return false;
+        }
+        true
     }
 
     /// Hands on the beginning of a line whose file to continue it is gone.
@@ -337,8 +356,7 @@ impl Reader<'_> {
         let Some(window) = self.fill(file, FRAME_TEXT_BYTES_MAX)? else {
             return Ok(Outcome::Replaced);
         };
-        if window.data as u64 != file.unread() || memchr::memchr(b'\n', self.data(window)).is_some()
-        {
+        if !self.is_unterminated_end(file, head.bytes(), window) {
             return Ok(Outcome::Read(0));
         }
         let piece = file.piece(file.read_to + window.data as u64, PieceKind::Text);

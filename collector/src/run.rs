@@ -302,7 +302,8 @@ impl Loop {
 
     /// Whether another run may be read without exceeding what may be in flight.
     fn has_room(&self) -> bool {
-        let held = self.in_flight.text_bytes() + self.batcher.text_bytes();
+        let sent = self.in_flight.text_bytes().max(self.in_flight.memory_bytes());
+        let held = sent + self.batcher.text_bytes();
         held + FRAME_TEXT_BYTES_MAX <= self.config.in_flight_bytes_max
     }
 
@@ -390,7 +391,7 @@ impl Loop {
     fn ship(&mut self, now: Now, everything: bool) {
         if everything {
             self.batcher.close();
-        } else {
+        } else if !self.in_flight.is_held_up() {
             self.batcher.close_if_due(now.monotonic, self.config.linger);
         }
         while let Some(batch) = self.batcher.take() {
@@ -430,6 +431,9 @@ impl Loop {
 
     fn checkpoint_failed(&mut self, error: &io::Error) {
         self.metrics.checkpoint_errors.inc();
+        if !self.metrics.checkpoint_errors.get().is_power_of_two() {
+            return;
+        }
         tracing::warn!(
             "cannot write checkpoints in '{}', it is tried again (a restart now would re-send what is already stored): {error}",
             self.config.data_dir.display()

@@ -212,7 +212,15 @@ impl Stream {
         {
             return self.at_boundary(index, newer, turn);
         }
-        self.at_last_end(index, turn)
+        let step = self.at_last_end(index, turn)?;
+        // A newer file that is still empty may get its first bytes at any moment. Read before this
+        // end is decided, it could not go on with the line any more.
+        let undecided = !self.files[index].passed
+            && self.files.get(index + 1).is_some_and(|newer| newer.read_to == 0);
+        Ok(match step {
+            Step::NextAnd(at) if undecided => Step::Wait(at),
+            step => step,
+        })
     }
 
     fn newer_with_data(
@@ -288,6 +296,9 @@ impl Stream {
         let outcome = turn.reader.leave_open(&mut self.files[index], head)?;
         if outcome == Outcome::End {
             head.continued_in = continued_in;
+            // What was looked at there was not looked at as the rest of a line.
+            let newer = &mut self.files[newer];
+            newer.scanned_to = newer.read_to;
             return Ok(Step::Next);
         }
         if head.is_empty() {

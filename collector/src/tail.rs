@@ -141,6 +141,10 @@ impl TailFile {
             self.changed_at = now;
             self.probe = Probe::new();
         }
+        if found.modified != self.facts.modified && found.size == self.facts.size {
+            // Written over in place: what was looked at may be something else now.
+            self.scanned_to = self.read_to;
+        }
         self.facts = found;
         let truncated = found.size < self.read_to.max(self.scanned_to);
         if truncated {
@@ -153,6 +157,11 @@ impl TailFile {
     pub(crate) fn is_changed(&self) -> io::Result<bool> {
         let found = facts(&self.file)?;
         Ok((found.size, found.modified) != (self.facts.size, self.facts.modified))
+    }
+
+    /// The file was read to its end before it was closed, and has grown since: what it got is new.
+    pub(crate) fn grew_since(&mut self, settled_size: u64) {
+        self.caught_up = self.read_to == settled_size;
     }
 
     /// Bytes not handed on, as far as the size is known.

@@ -318,6 +318,57 @@ fn a_long_line_grows_slowly_and_spans_files_and_restarts() {
     }
 }
 
+/// The line's beginning fills its file exactly: what follows is left out up to the line's end, and
+/// not one line more.
+#[test]
+fn a_line_that_fills_its_file_exactly_is_cut_in_the_next_only() {
+    let mut f = Fixture::new();
+    f.append(&out(".2"), vec![b'x'; LINE_BYTES_MAX]);
+    f.append(&out(".1"), "the rest\nsecond\n");
+    f.append(&out(""), "third\n");
+    f.pump();
+    let lines = f.store(|store| store.texts(stream(b"c1", b"stdout")));
+    assert_eq!(lines.len(), 3);
+    assert_eq!(lines[0], vec![b'x'; LINE_BYTES_MAX]);
+    assert_eq!(lines[1..], [b"second".to_vec(), b"third".to_vec()]);
+    assert_eq!(f.store(|store| store.cut_bytes()), "the rest\n".len());
+}
+
+/// Bytes that were looked at are written over: what is there now counts, and nobody spins.
+#[test]
+fn an_unterminated_end_that_is_written_over_is_read_as_it_is_now() {
+    use std::os::unix::fs::FileExt;
+    let mut f = Fixture::new();
+    f.append(&out(""), "abc");
+    f.pump();
+    let over = OpenOptions::new().write(true).open(f.path(&out(""))).expect("open");
+    over.write_all_at(b"a\nb", 0).expect("write");
+    drop(over);
+    f.wait(20 * SECOND);
+    f.wait(20 * SECOND);
+    assert_eq!(f.stdout(), ["a", "b"]);
+}
+
+/// A file that is opened, appended to and closed now and then, as cron jobs do: its lines without
+/// times are of now, not of the last run.
+#[test]
+fn lines_without_times_after_hours_of_silence_are_of_now() {
+    let mut f = Fixture::new();
+    f.append(&out(""), "first run\n");
+    f.wait(60 * SECOND);
+    assert_eq!(f.collector().status().files_open, 0);
+    f.restart();
+    f.wait(60 * SECOND);
+    f.pass(3600 * SECOND);
+    f.append(&out(""), "second run\n");
+    f.wait(20 * SECOND);
+    let times: Vec<i64> = f.store(|store| {
+        let lines = &store.streams[&stream(b"c1", b"stdout")].lines;
+        lines.iter().map(|line| line.time).collect()
+    });
+    assert!(times[1] - times[0] > 3_600_000_000_000, "{times:?}");
+}
+
 #[test]
 fn a_cut_line_that_never_ends_does_not_swallow_the_next_file() {
     let mut f = Fixture::new();
