@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use sawlog_transport::{ConsumeError, Consumer, Event};
 
-use crate::error::StoreError;
+use crate::error::{StoreError, error_chain};
 use crate::seal::{SealJob, Sealer};
 use crate::store::Store;
 
@@ -105,17 +105,6 @@ fn sleep_unless(stop: &AtomicBool, wait: Duration) {
     while Instant::now() < until && !stop.load(Ordering::Acquire) {
         std::thread::sleep(POLL.min(wait));
     }
-}
-
-/// An error and its causes in one line.
-fn error_chain(err: &dyn std::error::Error) -> String {
-    let mut text = err.to_string();
-    let mut next = err.source();
-    while let Some(cause) = next {
-        text = format!("{text}: {cause}");
-        next = cause.source();
-    }
-    text
 }
 
 /// Consumes until told to stop, or until something fails.

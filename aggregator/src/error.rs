@@ -44,3 +44,14 @@ impl StoreError {
         Self::Damaged { path: path.to_owned(), what: what.into() }
     }
 }
+
+/// An error and its causes in one line, each after a colon.
+pub fn error_chain(err: &dyn std::error::Error) -> String {
+    let mut text = err.to_string();
+    let mut cause = err.source();
+    while let Some(err) = cause {
+        text = format!("{text}: {err}");
+        cause = err.source();
+    }
+    text
+}

@@ -27,7 +27,7 @@ pub mod words;
 mod store_tests;
 
 pub use aggregate::Aggregator;
-pub use error::StoreError;
+pub use error::{StoreError, error_chain};
 pub use ingest::IngestError;
 pub use ledger::Ledger;
 pub use ranges::{Fate, Range, Ranges};

@@ -63,7 +63,9 @@ struct Pending {
 impl Intake<'_> {
     /// Lists a directory and takes in what is new; gives the streams that changed.
     pub(crate) fn directory(&mut self, node: NodeId) -> Vec<StreamId> {
-        let Some(listing) = self.tree.list(node) else { return self.accept_pending(node) };
+        let Some(listing) = self.tree.list(node, self.now.wall) else {
+            return self.accept_pending(node);
+        };
         let before = self.tree.logs(node);
         let pending = self.streams.pending.remove(&node);
         let since = pending.as_ref().map_or(self.now.monotonic, |pending| pending.since);

@@ -32,6 +32,8 @@ use crate::times::agent_zone;
 const QUANTUM: i64 = FRAME_TEXT_BYTES_MAX as i64;
 /// What is read before the loop looks at everything else again, in bytes.
 const STEP_BYTES: i64 = 1024 * 1024;
+/// Directories listed before the loop looks at everything else again.
+const STEP_DIRECTORIES: usize = 64;
 /// What a turn costs at least, so that turns without bytes end a round too.
 const TURN_COST: i64 = 4096;
 /// How long the loop sleeps at most.
@@ -201,8 +203,10 @@ impl Loop {
 
     /// Lists the directories that are due; gives the streams that changed.
     fn take_in(&mut self, now: Now) -> Vec<StreamId> {
-        // What is to be listed again because it changes too fast waits for the next turn.
-        let due: Vec<NodeId> = std::iter::from_fn(|| self.tree.next_dirty()).collect();
+        // What is to be listed again because it changes too fast waits for the next turn, and so do
+        // the many directories of a rescan: files are read in between.
+        let due: Vec<NodeId> =
+            std::iter::from_fn(|| self.tree.next_dirty()).take(STEP_DIRECTORIES).collect();
         let mut intake = Intake {
             tree: &mut self.tree,
             streams: &mut self.streams,

@@ -26,6 +26,10 @@ use watches::{Event, Watches};
 
 pub(crate) type NodeId = u64;
 
+/// A change is surely seen by a directory's modification time this long after the one before, in
+/// nanoseconds: more than a tick of any file system's clock.
+const CLOCK_TICK_MAX: i64 = 2_000_000_000;
+
 /// Among how many of the last changes a repetition is looked for.
 const REPETITIONS_AMONG: usize = 8;
 
@@ -69,13 +73,13 @@ struct Node {
     /// The streams fed from here, by log.
     logs: HashMap<OsString, StreamId>,
     memory: Memory,
-    /// The directory's modification time at the last listing, and whether a rescan listed it again
-    /// at that time: two changes can share one tick of the clock.
+    /// The directory's modification time at the last listing, and whether another change at that
+    /// very time was impossible by then: two changes can share one tick of the clock.
     listed: Option<(i64, bool)>,
-    /// The next listing is a rescan's.
-    rescanned: bool,
     warned: bool,
+    /// Whether it waits to be listed, and whether as urgent.
     dirty: bool,
+    urgent: bool,
 }
 
 /// All directories on the way to logs.
@@ -83,7 +87,10 @@ pub(crate) struct Tree {
     nodes: HashMap<NodeId, Node>,
     next: NodeId,
     watches: Watches,
-    dirty: VecDeque<NodeId>,
+    /// To be listed: something happened there.
+    urgent: VecDeque<NodeId>,
+    /// To be listed when there is nothing urgent.
+    routine: VecDeque<NodeId>,
     /// Streams whose directory is gone.
     orphans: Vec<StreamId>,
     metrics: Metrics,
@@ -96,7 +103,8 @@ impl Tree {
             nodes: HashMap::new(),
             next: 0,
             watches: Watches::new(),
-            dirty: VecDeque::new(),
+            urgent: VecDeque::new(),
+            routine: VecDeque::new(),
             orphans: Vec::new(),
             metrics,
         };
@@ -119,20 +127,21 @@ impl Tree {
             logs: HashMap::new(),
             memory: Memory::default(),
             listed: None,
-            rescanned: false,
             warned: false,
             dirty: false,
+            urgent: false,
         };
         self.nodes.insert(id, node);
         self.mark(id);
         id
     }
 
-    /// Says that a directory is to be listed.
+    /// Says that a directory is to be listed before what a rescan found.
     pub(crate) fn mark(&mut self, id: NodeId) {
-        if let Some(node) = self.nodes.get_mut(&id).filter(|node| !node.dirty) {
+        if let Some(node) = self.nodes.get_mut(&id).filter(|node| !node.urgent) {
             node.dirty = true;
-            self.dirty.push_back(id);
+            node.urgent = true;
+            self.urgent.push_back(id);
         }
     }
 
@@ -145,9 +154,11 @@ impl Tree {
 
     /// The next directory to be listed.
     pub(crate) fn next_dirty(&mut self) -> Option<NodeId> {
-        while let Some(id) = self.dirty.pop_front() {
-            if let Some(node) = self.nodes.get_mut(&id) {
+        while let Some(id) = self.urgent.pop_front().or_else(|| self.routine.pop_front()) {
+            // It may be gone, or have been listed as urgent before its routine turn came.
+            if let Some(node) = self.nodes.get_mut(&id).filter(|node| node.dirty) {
                 node.dirty = false;
+                node.urgent = false;
                 return Some(id);
             }
         }
@@ -161,7 +172,7 @@ impl Tree {
 
     /// Whether any directory waits to be listed.
     pub(crate) fn is_dirty(&self) -> bool {
-        !self.dirty.is_empty()
+        !self.urgent.is_empty() || !self.routine.is_empty()
     }
 
     /// Streams that lost their directory since the last call.
@@ -216,22 +227,19 @@ impl Tree {
                     node.watch.is_none() || !node.memory.settled.is_empty() || node.is_changed()
                 }
             };
-            if is_due {
-                node.rescanned = true;
+            if is_due && !std::mem::replace(&mut node.dirty, true) {
                 due.push(*id);
             }
         }
         // Parents first: their numbers are smaller.
         due.sort_unstable();
-        for id in due {
-            self.mark(id);
-        }
+        self.routine.extend(due);
     }
 
     /// Lists a directory, watches it, and adds and removes what is below it. `None` if it cannot be
-    /// listed; a directory that is gone is forgotten.
-    pub(crate) fn list(&mut self, id: NodeId) -> Option<Listing> {
-        match self.try_list(id) {
+    /// listed; a directory that is gone is forgotten. `now` is nanoseconds since the epoch.
+    pub(crate) fn list(&mut self, id: NodeId, now: i64) -> Option<Listing> {
+        match self.try_list(id, now) {
             Ok(listing) => listing,
             Err(error) => {
                 self.failed(id, &error);
@@ -240,7 +248,7 @@ impl Tree {
         }
     }
 
-    fn try_list(&mut self, id: NodeId) -> io::Result<Option<Listing>> {
+    fn try_list(&mut self, id: NodeId, now: i64) -> io::Result<Option<Listing>> {
         let directory = self.open(id)?;
         let found = facts(&directory)?;
         self.watch(id, &directory, &found);
@@ -252,9 +260,7 @@ impl Tree {
         }
         let Some(node) = self.nodes.get_mut(&id) else { return Ok(None) };
         node.memory.keep_only(&present);
-        let again = node.listed.is_some_and(|(modified, _)| modified == found.modified);
-        node.listed = Some((found.modified, again && node.rescanned));
-        node.rescanned = false;
+        node.listed = Some((found.modified, now.saturating_sub(found.modified) > CLOCK_TICK_MAX));
         node.warned = false;
         self.set_children(id, &path, &place, children);
         Ok(Some(Listing { directory, path, place, logs }))
@@ -482,7 +488,7 @@ mod tests {
     fn found(tree: &mut Tree, dir: &Path) -> Vec<String> {
         let mut found = Vec::new();
         while let Some(id) = tree.next_dirty() {
-            let Some(listing) = tree.list(id) else { continue };
+            let Some(listing) = tree.list(id, 0) else { continue };
             let below = listing.path.strip_prefix(dir).expect("below").display().to_string();
             for named in listing.logs.values().flatten() {
                 found.push(format!("{below}/{}", named.name.to_string_lossy()));
@@ -545,7 +551,7 @@ mod tests {
         let mut tree = tree(temp.path());
         let before = tree.nodes.len();
         while let Some(id) = tree.next_dirty() {
-            if tree.list(id).is_some_and(|listing| !listing.logs.is_empty()) {
+            if tree.list(id, 0).is_some_and(|listing| !listing.logs.is_empty()) {
                 tree.set_stream(id, OsStr::new("stdout"), StreamId(5));
             }
         }

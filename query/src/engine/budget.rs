@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use sawlog_aggregator::{SliceReadError, StoreError};
+use sawlog_aggregator::{SliceReadError, StoreError, error_chain};
 
 /// The limits of every query.
 #[derive(Clone, Debug)]
@@ -147,12 +147,7 @@ impl Budget {
 
     /// Notes a block that cannot be read: the answer goes on without it and says so.
     pub(crate) fn damaged(&self, err: &SliceReadError) {
-        let mut text = err.to_string();
-        let mut cause = std::error::Error::source(err);
-        while let Some(err) = cause {
-            text = format!("{text}: {err}");
-            cause = err.source();
-        }
+        let text = error_chain(err);
         tracing::error!(error = text, "a block is missing from an answer");
         self.warn(format!("partial result: {text}"));
     }

@@ -319,7 +319,7 @@ fn an_entry_is_a_line_with_its_continuations() {
 #[test]
 fn an_export_follows_the_files() {
     let mut bed = Bed::new();
-    let mut expected = vec![Vec::new(), Vec::new()];
+    let mut expected = [Vec::new(), Vec::new()];
     for n in 0..20i64 {
         for stream in 0..2u128 {
             let line = format!("stream {stream} line {n}");

@@ -2,6 +2,7 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use sawlog_aggregator::error_chain;
 
 use crate::engine::QueryError;
 use crate::lang::ParseError;
@@ -39,17 +40,6 @@ impl From<ParseError> for HttpError {
     }
 }
 
-/// An error with its causes.
-fn chain(err: &dyn std::error::Error) -> String {
-    let mut text = err.to_string();
-    let mut cause = err.source();
-    while let Some(err) = cause {
-        text = format!("{text}: {err}");
-        cause = err.source();
-    }
-    text
-}
-
 impl From<QueryError> for HttpError {
     fn from(err: QueryError) -> Self {
         let status = match &err {
@@ -62,7 +52,7 @@ impl From<QueryError> for HttpError {
             QueryError::Cancelled => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
             QueryError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
-        Self::new(status, chain(&err))
+        Self::new(status, error_chain(&err))
     }
 }
 
@@ -77,6 +67,6 @@ impl From<PushError> for HttpError {
             PushError::Timeout => StatusCode::GATEWAY_TIMEOUT,
             PushError::Failed(_) | PushError::Query(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
-        Self::new(status, chain(&err))
+        Self::new(status, error_chain(&err))
     }
 }
