@@ -235,6 +235,7 @@ impl Intake<'_> {
             let known: Vec<InodeKey> = stream.files.iter().map(TailFile::key).collect();
             let at = order::place(&known, file.key(), &listing, agreed);
             stream.files.insert(at, file);
+            self.streams.unnamed.insert(id);
             changed.push(id);
         }
         changed
