@@ -1,7 +1,8 @@
 //! A running `sawlog run`, on a port of its own, stopped by its process id.
 
 use std::io::{BufRead, BufReader, Read};
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
@@ -28,11 +29,16 @@ pub(crate) struct Setup {
     pub(crate) data: PathBuf,
     args: Vec<String>,
     abort_at: Option<String>,
+    /// A copy of the binary that user nobody may run.
+    as_nobody: Option<PathBuf>,
 }
+
+/// The user that owns nothing.
+const NOBODY: u32 = 65534;
 
 impl Setup {
     pub(crate) fn new(data: &Path) -> Self {
-        Self { data: data.to_owned(), args: Vec::new(), abort_at: None }
+        Self { data: data.to_owned(), args: Vec::new(), abort_at: None, as_nobody: None }
     }
 
     pub(crate) fn arg(mut self, name: &str, value: impl AsRef<Path>) -> Self {
@@ -47,6 +53,22 @@ impl Setup {
         self
     }
 
+    /// Where the tests run as root, who may read everything: runs as a user who may not. `dir` holds
+    /// the data directory and gets a copy of the binary.
+    pub(crate) fn unprivileged(mut self, dir: &Path) -> Self {
+        if rustix::process::geteuid().is_root() {
+            let binary = dir.join("sawlog");
+            std::fs::copy(env!("CARGO_BIN_EXE_sawlog"), &binary).unwrap();
+            for path in [dir, &binary] {
+                std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+            }
+            std::fs::create_dir_all(&self.data).unwrap();
+            std::os::unix::fs::chown(&self.data, Some(NOBODY), Some(NOBODY)).unwrap();
+            self.as_nobody = Some(binary);
+        }
+        self
+    }
+
     /// Starts the process and waits until it listens.
     pub(crate) fn start(&self) -> Node {
         self.try_start().unwrap_or_else(|log| panic!("sawlog run ended at its start:\n{log}"))
@@ -54,7 +76,14 @@ impl Setup {
 
     /// `Err` with what it said, if it ended before it listened.
     pub(crate) fn try_start(&self) -> Result<Node, String> {
-        let mut command = sawlog();
+        let mut command = match &self.as_nobody {
+            None => sawlog(),
+            Some(binary) => {
+                let mut command = Command::new(binary);
+                command.uid(NOBODY).gid(NOBODY);
+                command
+            }
+        };
         command
             .arg("run")
             .args(["--listen", "127.0.0.1:0", "--data"])

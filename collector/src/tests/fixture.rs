@@ -44,7 +44,8 @@ impl Fixture {
     /// A collector on the globs, which are relative to the directory `work`.
     pub(super) fn on_paths(globs: &[&str]) -> Self {
         Self::with(|config, root| {
-            let absolute = |glob: &&str| format!("{}/work/{glob}", root.display());
+            let below = root.join("work");
+            let absolute = |glob: &&str| below.join(glob).to_str().expect("text").to_owned();
             config.paths = globs.iter().map(absolute).collect();
         })
     }
