@@ -58,17 +58,44 @@ fn crates_know_only_whom_they_may() {
     }
 }
 
+/// The paragraphs of the code map that belong to a crate: from its bold name to the next one.
+fn map_of<'m>(map: &'m str, name: &str) -> &'m str {
+    let start = map.find(&format!("\n**{name}**")).unwrap_or_else(|| panic!("no map of {name}"));
+    let rest = &map[start + 4 + name.len()..];
+    let end = ["\n**", "\n## "].iter().filter_map(|next| rest.find(next)).min();
+    &rest[..end.unwrap_or(rest.len())]
+}
+
+/// Modules at the top of a crate.
+fn modules(name: &str) -> Vec<String> {
+    let dir = if name == "root" { root().join("src") } else { root().join(name).join("src") };
+    let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    let names = entries.map(|path| path.file_stem().unwrap().to_string_lossy().into_owned());
+    names.filter(|name| !["lib", "main"].contains(&name.as_str())).collect()
+}
+
 #[test]
 fn the_code_map_names_every_module() {
     let map = std::fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
-    for name in ["transport", "collector", "aggregator", "query"] {
-        for entry in std::fs::read_dir(root().join(name).join("src")).unwrap() {
-            let path = entry.unwrap().path();
-            let module = path.file_stem().unwrap().to_string_lossy().into_owned();
-            let known = module == "lib"
-                || module.ends_with("_tests")
-                || map.contains(&format!("`{module}`"));
-            assert!(known, "ARCHITECTURE.md does not name `{module}` of {name}");
+    for name in ["transport", "collector", "aggregator", "query", "root"] {
+        let known = map_of(&map, name);
+        for module in modules(name).iter().filter(|module| !module.ends_with("_tests")) {
+            let named = known.contains(&format!("`{module}`"));
+            assert!(named, "ARCHITECTURE.md does not name `{module}` in the map of {name}");
+        }
+    }
+}
+
+#[test]
+fn the_code_map_names_nothing_that_is_gone() {
+    let map = std::fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    for name in ["transport", "collector", "aggregator", "query", "root"] {
+        let there = modules(name);
+        // Every second piece between backticks is a name; those with spaces are commands.
+        for module in map_of(&map, name).split('`').skip(1).step_by(2) {
+            let is_name = module.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+            let gone = is_name && !there.iter().any(|known| known == module);
+            assert!(!gone, "ARCHITECTURE.md names `{module}` of {name}, which is not there");
         }
     }
 }
