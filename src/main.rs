@@ -30,6 +30,8 @@ fn completions(shell: clap_complete::Shell) -> ExitCode {
     clap_complete::generate(shell, &mut Cli::command(), "sawlog", &mut script);
     match std::io::stdout().write_all(&script) {
         Ok(()) => ExitCode::SUCCESS,
+        // Whoever reads it has seen enough.
+        Err(err) if err.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(err) => {
             eprintln!("sawlog completions: cannot write: {err}");
             ExitCode::FAILURE

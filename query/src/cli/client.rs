@@ -23,7 +23,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Which server is asked.
 #[derive(Args, Debug)]
 pub(super) struct ServerArgs {
-    /// Where the server listens; else LOKI_ADDR says so [default: http://127.0.0.1:7411]
+    /// Where the server listens [default: LOKI_ADDR, else http://127.0.0.1:7411]
     #[arg(long, env = "SAWLOG_ADDR", value_name = "URL")]
     addr: Option<String>,
 }

@@ -1,7 +1,5 @@
 //! Tests of protobuf pushes: what comes out is what was put in, and any bytes are refused in peace.
 
-#![expect(clippy::unwrap_used, reason = "in a test a panic with the place is the right answer")]
-
 use axum::response::IntoResponse;
 use proptest::prelude::*;
 
@@ -23,7 +21,7 @@ fn request(labels: &str, entries: Vec<EntryAdapter>) -> Vec<u8> {
 
 /// Status and text of the refusal.
 async fn refusal(body: Vec<u8>) -> (u16, String) {
-    let response = decode(&body).err().expect("it is refused").into_response();
+    let response = decode(&body).expect_err("it is refused").into_response();
     let status = response.status().as_u16();
     let text = axum::body::to_bytes(response.into_body(), 4096).await.unwrap();
     (status, String::from_utf8(text.to_vec()).unwrap())
