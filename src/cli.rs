@@ -5,13 +5,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use sawlog_query::cli;
+
+use crate::build_info::LONG_VERSION;
 
 /// A configuration that cannot be used: EX_CONFIG of sysexits.
 pub(crate) const EXIT_CONFIG: u8 = 78;
 
 /// Container logs for Mesos: collected without a lost line, searchable within a second.
 #[derive(Parser, Debug)]
-#[command(name = "sawlog", version, max_term_width = 100)]
+#[command(name = "sawlog", version, long_version = LONG_VERSION, max_term_width = 100)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -22,7 +25,20 @@ pub(crate) enum Command {
     /// Collect, store and serve on this machine, in one process
     Run(RunArgs),
     /// Search the collected logs
-    Search(sawlog_query::cli::search::SearchArgs),
+    Search(cli::search::SearchArgs),
+    /// List the names of labels, or the values of one
+    Labels(cli::labels::LabelsArgs),
+    /// List the streams: one a line, as a selector that can be pasted into a query
+    Streams(cli::streams::StreamsArgs),
+    /// Look at the store
+    Store(cli::store::StoreArgs),
+    /// Print what a shell needs to complete sawlog's arguments
+    Completions(CompletionsArgs),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct CompletionsArgs {
+    pub(crate) shell: clap_complete::Shell,
 }
 
 /// What is given here wins over the configuration file.

@@ -1,13 +1,15 @@
 //! The one binary: parses arguments, composes the crates, waits.
 
 mod abort_points;
+mod build_info;
 mod cli;
 mod config;
 mod node;
 
+use std::io::Write;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use cli::{Cli, Command};
 
@@ -16,6 +18,24 @@ fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(args) => run(&args),
         Command::Search(args) => sawlog_query::cli::search::run(&args),
+        Command::Labels(args) => sawlog_query::cli::labels::run(&args),
+        Command::Streams(args) => sawlog_query::cli::streams::run(&args),
+        Command::Store(args) => sawlog_query::cli::store::run(&args),
+        Command::Completions(args) => completions(args.shell),
+    }
+}
+
+fn completions(shell: clap_complete::Shell) -> ExitCode {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "sawlog", &mut script);
+    match std::io::stdout().write_all(&script) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever reads it has seen enough.
+        Err(err) if err.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(err) => {
+            eprintln!("sawlog completions: cannot write: {err}");
+            ExitCode::FAILURE
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use sawlog_transport::embedded::{EmbeddedConfig, EmbeddedLog};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::build_info::BUILD;
 use crate::config::Config;
 
 /// How long a stop waits for acknowledgements and for answers under way.
@@ -59,7 +60,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         .with_context(|| format!("cannot create {}", receiver_dir.display()))?;
     let me = Incarnation::begin(&receiver_dir)?;
     let receiver = Receiver::new(store.clone(), producer.clone(), me.collector, me.number);
-    let api = Api::new(store.clone(), receiver, registry.clone(), Limits::default())?;
+    let api = Api::new(store.clone(), receiver, registry.clone(), Limits::default(), BUILD)?;
     let collector = start_collector(&config, producer, &registry)?;
     let aggregator = Aggregator::start(store.clone(), sealer, Box::new(log.consumer()))
         .context("cannot start the aggregator")?;

@@ -86,24 +86,6 @@ impl StreamTable {
         self.streams.is_empty()
     }
 
-    /// Names of the labels of streams with lines in `from..to`.
-    pub fn label_names(&self, from: i64, to: i64) -> BTreeSet<String> {
-        let names = self.within(from, to).flat_map(|info| info.labels.iter().map(|(name, _)| name));
-        names.map(str::to_owned).collect()
-    }
-
-    /// Values of one label of streams with lines in `from..to`, escaped to text at this edge.
-    pub fn label_values(&self, name: &str, from: i64, to: i64) -> BTreeSet<String> {
-        self.within(from, to)
-            .filter_map(|info| info.labels.get(name))
-            .map(|value| String::from_utf8_lossy(value).into_owned())
-            .collect()
-    }
-
-    fn within(&self, from: i64, to: i64) -> impl Iterator<Item = &StreamInfo> {
-        self.streams.iter().filter(move |info| info.min_time < to && info.max_time >= from)
-    }
-
     pub(crate) fn take_changes(&mut self) -> Vec<Vec<u8>> {
         let changed: BTreeSet<_> = std::mem::take(&mut self.changed).into_iter().collect();
         changed.into_iter().map(|number| self.encode(number)).collect()

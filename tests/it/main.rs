@@ -5,9 +5,11 @@
 mod bad_input;
 mod crash_points;
 mod exactly_once;
+mod listing_commands;
 mod logql;
 mod mesos_logger;
 mod node;
 mod push;
 mod search_command;
+mod streams_api;
 mod tidy;

@@ -1,3 +1,10 @@
 //! Subcommands that ask a running server.
 
+mod client;
+pub mod labels;
 pub mod search;
+mod selector;
+mod show;
+pub mod store;
+pub mod streams;
+mod time;

@@ -1,12 +1,16 @@
-//! `sawlog search`: lines on standard output, everything else on standard error; exit codes as
-//! grep's: 0 found, 1 nothing found, 2 an error.
+//! `sawlog search`: the lines that match, as they are or made readable.
 
+use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
+
+use super::client::{Answer, CliError, Client, ServerArgs, exit_code, say};
+use super::show::{self, Color, Look};
+use super::time;
+use crate::lang::PlainOptions;
 
 /// Search the collected logs.
 #[derive(Args, Debug)]
@@ -15,9 +19,6 @@ pub struct SearchArgs {
     /// also -word for lines without it; or LogQL, which begins with {
     #[arg(value_name = "WORDS")]
     words: Vec<String>,
-    /// Where the server listens
-    #[arg(long, default_value = "http://127.0.0.1:7411", env = "SAWLOG_ADDR", value_name = "URL")]
-    addr: String,
     /// From when on: 15m, 2h, 3d ago, or a time such as 2026-08-20T10:00:00Z
     #[arg(short, long, default_value = "1h", value_name = "TIME")]
     since: String,
@@ -36,6 +37,11 @@ pub struct SearchArgs {
     /// default: time, app, stream and line; raw: the stored bytes; jsonl: one JSON object a line
     #[arg(short, long, default_value = "default", value_enum)]
     output: Output,
+    /// When the default output has colours
+    #[arg(long, default_value = "auto", value_enum, value_name = "WHEN")]
+    color: Color,
+    #[command(flatten)]
+    server: ServerArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -45,130 +51,70 @@ enum Output {
     Jsonl,
 }
 
-/// Why a search has no answer.
-#[derive(Debug, thiserror::Error)]
-enum SearchError {
-    #[error("cannot reach {addr}: {source}\nIs `sawlog run` running? Name its address with --addr")]
-    Unreachable {
-        addr: String,
-        #[source]
-        source: ureq::Error,
-    },
-    #[error("{text}")]
-    Refused { text: String },
-    #[error("--{name} {text}: write 15m, 2h or 3d, or a time such as 2026-08-20T10:00:00Z")]
-    Time { name: &'static str, text: String },
-    #[error("the answer is broken off")]
-    Broken(#[source] io::Error),
-    #[error("cannot write")]
-    Write(#[source] io::Error),
-    #[error("the server's answer is not understood: {0}")]
-    Answer(#[from] serde_json::Error),
-}
-
 /// Runs the subcommand.
 pub fn run(args: &SearchArgs) -> ExitCode {
-    match search(args, &mut io::stdout().lock()) {
-        // As grep: what could not be read is an error, whatever else was found.
-        Ok(Answer { partial: true, .. }) => ExitCode::from(2),
-        Ok(Answer { found: 0, .. }) => {
-            hint_at_since(args);
-            ExitCode::from(1)
-        }
-        Ok(_) => ExitCode::SUCCESS,
-        // Whoever read us has seen enough, as `head` does.
-        Err(SearchError::Write(err)) if err.kind() == io::ErrorKind::BrokenPipe => {
-            ExitCode::SUCCESS
-        }
-        Err(err) => {
-            let mut text = err.to_string();
-            if let SearchError::Broken(cause) | SearchError::Write(cause) = &err {
-                text = format!("{text}: {cause}");
-            }
-            // Nothing is left to do if even this cannot be written.
-            writeln!(io::stderr(), "sawlog search: {text}").unwrap_or_default();
-            ExitCode::from(2)
-        }
+    let answer = search(args, &mut io::stdout().lock());
+    if let Ok(Answer { found: 0, partial: false }) = answer {
+        hint_at_since(args);
     }
+    exit_code("search", answer)
 }
 
 /// Tells a person, not a script, how far back was looked: the default is short.
 fn hint_at_since(args: &SearchArgs) {
     if io::stderr().is_terminal() && io::stdout().is_terminal() {
         let hint = format!("nothing found since {}; look further back with -s 7d", args.since);
-        writeln!(io::stderr(), "sawlog search: {hint}").unwrap_or_default();
+        say("search", &hint);
     }
 }
 
-/// How many lines were found, and whether some could not be looked at.
-struct Answer {
-    found: u64,
-    partial: bool,
-}
-
 /// Writes the lines found.
-fn search(args: &SearchArgs, out: &mut dyn Write) -> Result<Answer, SearchError> {
-    let now = chrono::Utc::now().timestamp_nanos_opt().unwrap_or(i64::MAX);
-    let start = time("since", &args.since, now)?;
-    let end = match &args.until {
-        Some(until) => time("until", until, now)?,
-        None => now.saturating_add(60_000_000_000),
-    };
+fn search(args: &SearchArgs, out: &mut dyn Write) -> Result<Answer, CliError> {
+    let (start, end) = time::range(&args.since, args.until.as_deref())?;
     let (body, partial) = ask(args, start, end)?;
+    let look =
+        Look::new(args.color, io::stdout().is_terminal(), &words(&args.words), args.options());
     let mut reader = BufReader::with_capacity(64 * 1024, body);
     let mut line = Vec::new();
     let mut found = 0;
     loop {
         line.clear();
-        if reader.read_until(b'\n', &mut line).map_err(SearchError::Broken)? == 0 {
-            out.flush().map_err(SearchError::Write)?;
+        if reader.read_until(b'\n', &mut line).map_err(CliError::Broken)? == 0 {
+            out.flush().map_err(CliError::Write)?;
             return Ok(Answer { found, partial });
         }
         found += 1;
-        write_line(args.output, &line, out)?;
+        write_line(args.output, &look, &line, out)?;
+    }
+}
+
+impl SearchArgs {
+    fn options(&self) -> PlainOptions {
+        PlainOptions { ignore_case: self.ignore_case, invert: self.invert }
     }
 }
 
 /// The body of the answer, and whether the server warned of it.
-fn ask(args: &SearchArgs, start: i64, end: i64) -> Result<(impl Read, bool), SearchError> {
-    let path = if args.limit == 0 { "export" } else { "search" };
-    let url = format!("{}/api/v1/{path}", args.addr.trim_end_matches('/'));
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        .http_status_as_error(false)
-        .timeout_connect(Some(Duration::from_secs(10)))
-        .build()
-        .into();
-    let mut request = agent
-        .get(&url)
-        .query("query", words(&args.words))
-        .query("start", rfc3339(start))
-        .query("end", rfc3339(end))
-        .query("format", if args.output == Output::Raw { "raw" } else { "jsonl" });
+fn ask(args: &SearchArgs, start: i64, end: i64) -> Result<(impl Read, bool), CliError> {
+    let format = if args.output == Output::Raw { "raw" } else { "jsonl" };
+    let mut pairs = vec![
+        ("query", words(&args.words)),
+        ("start", time::rfc3339(start)),
+        ("end", time::rfc3339(end)),
+        ("format", format.to_owned()),
+        ("ignore_case", args.ignore_case.to_string()),
+        ("invert", args.invert.to_string()),
+    ];
     if args.limit > 0 {
-        request = request.query("limit", args.limit.to_string());
+        pairs.push(("limit", args.limit.to_string()));
     }
-    for (name, set) in [("ignore_case", args.ignore_case), ("invert", args.invert)] {
-        request = request.query(name, if set { "true" } else { "false" });
-    }
-    let unreachable = |source| SearchError::Unreachable { addr: args.addr.clone(), source };
-    let mut response = request.call().map_err(unreachable)?;
-    let mut partial = false;
-    for warning in response.headers().get_all("x-sawlog-warning") {
-        let warning = String::from_utf8_lossy(warning.as_bytes());
-        writeln!(io::stderr(), "sawlog search: {warning}").unwrap_or_default();
-        partial = true;
-    }
-    if response.status() != 200 {
-        let text = response.body_mut().read_to_string().unwrap_or_default();
-        let text = if text.is_empty() { response.status().to_string() } else { text };
-        return Err(SearchError::Refused { text });
-    }
-    Ok((response.into_body().into_reader(), partial))
+    let path = if args.limit == 0 { "/api/v1/export" } else { "/api/v1/search" };
+    Client::new(&args.server, "search").get(path, &pairs)
 }
 
 /// The words as one query: an argument with a space in it is one text, as the shell's quotes meant
 /// it, unless it is the whole query.
-fn words(words: &[String]) -> String {
+pub(super) fn words(words: &[String]) -> String {
     match words {
         [one] => one.clone(),
         many => {
@@ -186,37 +132,34 @@ fn quoted(word: &str) -> String {
     format!("\"{}\"", word.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
-fn rfc3339(time: i64) -> String {
-    let format = chrono::SecondsFormat::Nanos;
-    chrono::DateTime::from_timestamp_nanos(time).to_rfc3339_opts(format, true)
-}
-
-/// A point in time, or one so long ago: nanoseconds since the epoch.
-fn time(name: &'static str, text: &str, now: i64) -> Result<i64, SearchError> {
-    if text == "now" {
-        return Ok(now);
-    }
-    crate::http::duration(text)
-        .map(|ago| now.saturating_sub(ago))
-        .or_else(|| crate::http::parse_time(text))
-        .ok_or_else(|| SearchError::Time { name, text: text.to_owned() })
-}
-
 /// The part of an entry that the default output shows.
 #[derive(Deserialize)]
 struct Shown {
     ts: String,
-    labels: std::collections::BTreeMap<String, String>,
+    labels: BTreeMap<String, String>,
+    #[serde(default)]
+    fields: BTreeMap<String, String>,
     line: String,
 }
 
-fn write_line(output: Output, line: &[u8], out: &mut dyn Write) -> Result<(), SearchError> {
+fn write_line(
+    output: Output,
+    look: &Look,
+    line: &[u8],
+    out: &mut dyn Write,
+) -> Result<(), CliError> {
     if output != Output::Default {
-        return out.write_all(line).map_err(SearchError::Write);
+        return out.write_all(line).map_err(CliError::Write);
     }
-    let Shown { ts, labels, line } = serde_json::from_slice(line)?;
+    let Shown { ts, labels, fields, line } = serde_json::from_slice(line)?;
     let label = |name: &str| labels.get(name).map_or("-", String::as_str);
-    // Milliseconds are enough to read; the line itself is never changed.
-    let time = ts.get(..23).unwrap_or(&ts);
-    writeln!(out, "{time}Z {} {} {line}", label("app"), label("stream")).map_err(SearchError::Write)
+    let level = labels.get("level").or_else(|| fields.get("detected_level"));
+    let shown = show::Shown {
+        time: &ts,
+        app: label("app"),
+        stream: label("stream"),
+        level: level.map_or("", String::as_str),
+        line: &line,
+    };
+    look.write(out, &shown).map_err(CliError::Write)
 }

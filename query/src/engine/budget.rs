@@ -44,6 +44,8 @@ pub enum QueryError {
         "the answer has more than {limit} numbers (series × steps): group by fewer labels, or enlarge the step"
     )]
     CellLimit { limit: usize },
+    #[error("the labels are larger than {limit} bytes together: name more labels in the selector")]
+    LabelsLimit { limit: usize },
     #[error("the query took longer than {0:?}: shorten the time range, or name an app")]
     Timeout(Duration),
     #[error("the client went away")]

@@ -9,6 +9,7 @@ pub mod metric;
 pub mod pipeline;
 pub mod plan;
 pub mod scan;
+pub mod streams;
 
 pub use budget::{Budget, Limits, QueryError, Stats};
 pub use entry::Entry;

@@ -64,12 +64,7 @@ impl Plan {
         }
         let all = table.len();
         drop(table);
-        let few = streams.len() <= STREAM_TERMS_MAX && streams.len() < all;
-        let formula_streams = few.then(|| {
-            let mut numbers: Vec<_> = streams.keys().copied().collect();
-            numbers.sort_unstable();
-            numbers
-        });
+        let formula_streams = index_terms(streams.keys().copied().collect(), all);
         Ok(Self { pipeline, streams, formula_streams, from, to })
     }
 
@@ -96,8 +91,14 @@ impl Plan {
     }
 }
 
+/// The streams that the index is asked for, in order; `None` if it is not asked for any.
+pub(super) fn index_terms(mut numbers: Vec<StreamNumber>, all: usize) -> Option<Vec<StreamNumber>> {
+    numbers.sort_unstable();
+    (numbers.len() <= STREAM_TERMS_MAX && numbers.len() < all).then_some(numbers)
+}
+
 /// Whether a stream's labels pass; the matchers that each entry still has to pass.
-fn matches(matchers: &[LabelMatch], labels: &Labels) -> Option<Arc<[LabelMatch]>> {
+pub(super) fn matches(matchers: &[LabelMatch], labels: &Labels) -> Option<Arc<[LabelMatch]>> {
     let mut of_entries = Vec::new();
     for matcher in matchers {
         match labels.get(&matcher.name) {

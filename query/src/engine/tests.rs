@@ -14,6 +14,7 @@ use sawlog_transport::{
 use super::log::{Direction, LogQuery};
 use super::metric::{Steps, Value, evaluate};
 use super::plan::Plan;
+use super::streams::{Statistics, StreamQuery};
 use super::{Budget, Entry, Limits, export, log};
 use crate::lang::{Expr, LogExpr, ParseOptions, parse};
 
@@ -365,4 +366,76 @@ fn little_is_read_for_little() {
     evaluate(&bed.store, &expr, &Steps::instant(400), &budget).unwrap();
     let stats = budget.stats();
     assert_eq!((stats.lines_matched, stats.sources_inflated, stats.bytes_scanned), (40, 0, 0));
+}
+
+/// What the streams table says equals what the lines say, hot and sealed.
+#[test]
+fn statistics_are_those_of_the_lines() {
+    let mut bed = Bed::new();
+    let ask = |bed: &Bed, selector: &str, from: i64, to: i64| {
+        let budget = Budget::new(Limits::default());
+        let streams = StreamQuery::new(&[log_expr(selector).matchers], from, to).unwrap();
+        let found = streams.statistics(&bed.store, &budget).unwrap();
+        assert_eq!(budget.stats().sources_inflated, 0);
+        found
+    };
+    bed.send(1, &[(100, b"four", INFO), (199, b"sixsix", INFO)]);
+    bed.send(2, &[(500, b"x", INFO)]);
+    for _ in 0..2 {
+        let one = Statistics { streams: 1, chunks: 1, bytes: 10, lines: 2 };
+        assert_eq!(ask(&bed, "{app=\"app1\"}", 0, 1_000), one);
+        assert_eq!(ask(&bed, "{}", 100, 200), one);
+        let half = Statistics { bytes: 5, lines: 1, ..one };
+        assert_eq!(ask(&bed, "{}", 0, 150), half, "half of its times");
+        assert_eq!(ask(&bed, "{}", 200, 500), Statistics::default());
+        assert_eq!(ask(&bed, "{app=\"none\"}", i64::MIN, i64::MAX), Statistics::default());
+        let both = ask(&bed, "{stream=\"stdout\"}", i64::MIN, i64::MAX);
+        assert_eq!((both.streams, both.bytes, both.lines), (2, 11, 3));
+        bed.seal();
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
+
+    /// Label sets, names and values of some selectors and times, against each stream's own lines.
+    #[test]
+    fn streams_are_chosen_as_each_alone_would_be(
+        lines in proptest::collection::vec((0u128..5, 0i64..40), 0..12),
+        any_of in proptest::collection::vec("app[0-4]", 0..3),
+        (from, len) in (0i64..40, 0i64..40),
+    ) {
+        let mut bed = Bed::new();
+        for (stream, time) in &lines {
+            bed.send(*stream, &[(*time, b"x", INFO)]);
+        }
+        let to = from + len;
+        let fits = |stream: &u128| {
+            let times = || lines.iter().filter(|(of, _)| of == stream).map(|(_, time)| *time);
+            let within = times().min().is_some_and(|min| min < to)
+                && times().max().is_some_and(|max| max >= from);
+            within && (any_of.is_empty() || any_of.contains(&format!("app{stream}")))
+        };
+        let expected: Vec<String> = (0..5).filter(fits).map(|n| format!("app{n}")).collect();
+        let selectors: Vec<_> =
+            any_of.iter().map(|app| log_expr(&format!("{{app=\"{app}\"}}")).matchers).collect();
+        let streams = StreamQuery::new(&selectors, from, to).unwrap();
+        let values: Vec<String> = streams.label_values(&bed.store, "app").into_iter().collect();
+        prop_assert_eq!(&values, &expected);
+        let names = streams.label_names(&bed.store).len();
+        prop_assert_eq!(names, if expected.is_empty() { 0 } else { 2 });
+        let budget = Budget::new(Limits::default());
+        let sets = streams.label_sets(&bed.store, &budget).unwrap();
+        prop_assert_eq!(sets.len(), expected.len());
+    }
+}
+
+#[test]
+fn label_sets_stay_within_the_limit_of_answers() {
+    let mut bed = Bed::new();
+    bed.send(1, &[(1, b"x", INFO)]);
+    let streams = StreamQuery::new(&[], i64::MIN, i64::MAX).unwrap();
+    let budget = Budget::new(Limits { result_bytes_max: 10, ..Limits::default() });
+    let refused = streams.label_sets(&bed.store, &budget);
+    assert!(matches!(refused, Err(super::QueryError::LabelsLimit { limit: 10 })), "{refused:?}");
 }

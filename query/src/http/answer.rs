@@ -1,9 +1,12 @@
 //! Answers in Loki's JSON. Structs, not maps: Grafana reads `resultType` before `result`.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
+use sawlog_transport::Labels;
 use serde::Serialize;
 use serde::ser::{SerializeMap, SerializeSeq, SerializeStruct, Serializer};
 
@@ -77,10 +80,20 @@ fn stats(budget: &Budget, returned: usize) -> Stats {
     }
 }
 
-/// A list of names or values.
-pub(super) fn list(data: impl IntoIterator<Item = String>) -> Response {
-    let data: Vec<String> = data.into_iter().collect();
-    Json(Envelope { status: "success", warnings: Vec::new(), data }).into_response()
+/// Names, values or label sets in the usual envelope.
+pub(super) fn success<T: Serialize>(data: T, budget: &Budget) -> Response {
+    Json(Envelope { status: "success", warnings: budget.warnings(), data }).into_response()
+}
+
+/// Label sets as JSON objects.
+pub(super) fn label_sets<'l>(
+    sets: impl IntoIterator<Item = &'l Arc<Labels>>,
+    budget: &Budget,
+) -> Response {
+    let object = |labels: &'l Arc<Labels>| -> BTreeMap<&'l str, Cow<'l, str>> {
+        labels.iter().map(|(name, value)| (name, String::from_utf8_lossy(value))).collect()
+    };
+    success(sets.into_iter().map(object).collect::<Vec<_>>(), budget)
 }
 
 /// Entries, grouped by their labels, each group in the order of the entries.

@@ -46,6 +46,7 @@ impl From<QueryError> for HttpError {
             QueryError::ScanLimit { .. }
             | QueryError::ResultLimit { .. }
             | QueryError::CellLimit { .. }
+            | QueryError::LabelsLimit { .. }
             | QueryError::Invalid(_) => StatusCode::BAD_REQUEST,
             QueryError::Timeout(_) => StatusCode::GATEWAY_TIMEOUT,
             // nginx' and Loki's code for a client that did not wait.

@@ -1,8 +1,8 @@
-//! Loki's query endpoints.
+//! Loki's endpoints that read entries.
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
@@ -86,26 +86,6 @@ async fn instant(
             .await
         }
     }
-}
-
-/// `GET|POST /loki/api/v1/labels`
-pub(super) async fn labels(State(api): State<Arc<Api>>, params: Params) -> Response {
-    let found = params
-        .range(now())
-        .map(|(start, end)| answer::list(api.store.streams().label_names(start, end)));
-    api.counted("labels", found)
-}
-
-/// `GET|POST /loki/api/v1/label/{name}/values`
-pub(super) async fn label_values(
-    State(api): State<Arc<Api>>,
-    Path(name): Path<String>,
-    params: Params,
-) -> Response {
-    let found = params
-        .range(now())
-        .map(|(start, end)| answer::list(api.store.streams().label_values(&name, start, end)));
-    api.counted("label_values", found)
 }
 
 struct OwnedLogQuery {

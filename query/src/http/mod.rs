@@ -2,6 +2,7 @@
 //! operators. Errors are plain text.
 
 mod answer;
+mod build_info;
 mod error;
 mod loki;
 mod metrics;
@@ -10,6 +11,7 @@ mod params;
 mod push;
 mod running;
 mod search;
+mod streams;
 
 use std::sync::Arc;
 
@@ -19,6 +21,7 @@ use sawlog_aggregator::Store;
 
 use crate::engine::Limits;
 use crate::push::Receiver;
+pub use build_info::BuildInfo;
 use metrics::Metrics;
 pub use params::duration;
 pub(crate) use params::parse_time;
@@ -38,6 +41,7 @@ pub struct Api {
     receiver: Arc<Receiver>,
     registry: prometheus::Registry,
     limits: Limits,
+    build: BuildInfo,
     /// Kinds of requests apart, so that slow readers of exports hold up neither queries nor pushes.
     queries: Running,
     exports: Running,
@@ -53,8 +57,10 @@ impl Api {
         receiver: Receiver,
         registry: prometheus::Registry,
         limits: Limits,
+        build: BuildInfo,
     ) -> prometheus::Result<Self> {
         let metrics = Metrics::new(&registry)?;
+        build.register(&registry)?;
         let places =
             |kind: &str, n: usize| Running::new(n, metrics.running.with_label_values(&[kind]));
         Ok(Self {
@@ -65,6 +71,7 @@ impl Api {
             receiver: Arc::new(receiver),
             registry,
             limits,
+            build,
             metrics,
         })
     }
@@ -74,9 +81,12 @@ impl Api {
         let loki = Router::new()
             .route("/query", get(loki::query).post(loki::query))
             .route("/query_range", get(loki::query_range).post(loki::query_range))
-            .route("/labels", get(loki::labels).post(loki::labels))
-            .route("/label", get(loki::labels).post(loki::labels))
-            .route("/label/{name}/values", get(loki::label_values).post(loki::label_values))
+            .route("/labels", get(streams::labels).post(streams::labels))
+            .route("/label", get(streams::labels).post(streams::labels))
+            .route("/label/{name}/values", get(streams::label_values).post(streams::label_values))
+            .route("/series", get(streams::series).post(streams::series))
+            .route("/index/stats", get(streams::index_stats).post(streams::index_stats))
+            .route("/status/buildinfo", get(build_info::build_info))
             .route("/push", post(push::push));
         let own = Router::new()
             .route("/search", get(search::search).post(search::search))

@@ -22,14 +22,15 @@ const FORM_BYTES_MAX: usize = 256 * 1024;
 
 pub(super) const SECOND: i64 = 1_000_000_000;
 
-/// The parameters of one request; the first value of a name counts.
-pub(super) struct Params(HashMap<String, String>);
+/// The parameters of one request, in their order; those of a form stand behind those of the address.
+pub(super) struct Params(HashMap<String, Vec<String>>);
 
 impl FromRequest<Arc<Api>> for Params {
     type Rejection = HttpError;
 
     async fn from_request(request: Request, _api: &Arc<Api>) -> Result<Self, HttpError> {
-        let mut pairs = parse(request.uri().query().unwrap_or_default().as_bytes());
+        let mut params = Self(HashMap::new());
+        params.add(request.uri().query().unwrap_or_default().as_bytes());
         let is_form = request
             .headers()
             .get(header::CONTENT_TYPE)
@@ -38,26 +39,29 @@ impl FromRequest<Arc<Api>> for Params {
             let body = axum::body::to_bytes(request.into_body(), FORM_BYTES_MAX)
                 .await
                 .map_err(|_| HttpError::bad_request("the form is longer than 256 KiB"))?;
-            for (name, value) in parse(&body) {
-                pairs.entry(name).or_insert(value);
-            }
+            params.add(&body);
         }
-        Ok(Self(pairs))
+        Ok(params)
     }
-}
-
-/// Decodes `a=b&c=d`; the first value of a name counts.
-fn parse(bytes: &[u8]) -> HashMap<String, String> {
-    let mut first = HashMap::new();
-    for (name, value) in form_urlencoded::parse(bytes) {
-        first.entry(name.into_owned()).or_insert(value.into_owned());
-    }
-    first
 }
 
 impl Params {
+    /// Decodes `a=b&c=d`.
+    fn add(&mut self, bytes: &[u8]) {
+        for (name, value) in form_urlencoded::parse(bytes) {
+            self.0.entry(name.into_owned()).or_default().push(value.into_owned());
+        }
+    }
+
+    /// The first value of a name; `None` also if it is empty.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
+        self.0.get(name)?.first().map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// All values of a name that are not empty.
+    pub(super) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        let values = self.0.get(name).map(Vec::as_slice).unwrap_or_default();
+        values.iter().map(String::as_str).filter(|value| !value.is_empty())
     }
 
     /// A parameter that must be there.

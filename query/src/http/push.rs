@@ -1,4 +1,6 @@
-//! `POST /loki/api/v1/push`: Loki's JSON, plain or gzipped. 204 means durable.
+//! `POST /loki/api/v1/push`: Loki's JSON, plain or gzipped, or its protobuf. 204 means durable.
+
+mod protobuf;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -67,15 +69,12 @@ fn header_text(headers: &HeaderMap, name: header::HeaderName) -> String {
 
 /// The streams of a body.
 fn decode(body: &[u8], kind: &str, encoding: &str) -> Result<Vec<PushedStream>, HttpError> {
-    if kind.starts_with("application/x-protobuf") {
-        return Err(HttpError::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "protobuf pushes are not supported yet: send application/json",
-        ));
-    }
+    let protobuf = kind.starts_with("application/x-protobuf");
     let inflated;
-    let json = match encoding {
+    let body = match encoding {
         "" | "identity" => body,
+        // The form that protobuf always has; some agents also say so.
+        "snappy" if protobuf => body,
         "gzip" => {
             inflated = gunzip(body)?;
             &inflated
@@ -85,7 +84,10 @@ fn decode(body: &[u8], kind: &str, encoding: &str) -> Result<Vec<PushedStream>, 
             return Err(HttpError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, text));
         }
     };
-    let request: PushRequest = serde_json::from_slice(json)
+    if protobuf {
+        return protobuf::decode(body);
+    }
+    let request: PushRequest = serde_json::from_slice(body)
         .map_err(|err| HttpError::bad_request(format!("the body is no push request: {err}")))?;
     request.streams.into_iter().map(PushStream::into_pushed).collect()
 }
