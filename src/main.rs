@@ -3,23 +3,31 @@
 mod abort_points;
 mod cli;
 mod config;
+mod demo;
 mod node;
+mod places;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 
 use cli::{Cli, Command};
+use config::Given;
 
 fn main() -> ExitCode {
     abort_points::arm();
-    match Cli::parse().command {
-        Command::Run(args) => run(&args),
+    let matches = Cli::command().get_matches();
+    let given = Given::of(&matches);
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    match cli.command {
+        Command::Run(args) => run(&args, &given),
         Command::Search(args) => sawlog_query::cli::search::run(&args),
+        Command::Config(args) => config::run_command(&args, &given),
+        Command::DemoContainer { kind } => demo::container_main(kind),
     }
 }
 
-fn run(args: &cli::RunArgs) -> ExitCode {
+fn run(args: &cli::RunArgs, given: &Given) -> ExitCode {
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_env_filter(
@@ -27,7 +35,7 @@ fn run(args: &cli::RunArgs) -> ExitCode {
                 .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,tantivy=warn")),
         )
         .init();
-    let config = match config::Config::resolve(args) {
+    let config = match config::Config::resolve(args, given) {
         Ok(config) => config,
         Err(err) => return fail(&err, cli::EXIT_CONFIG),
     };
