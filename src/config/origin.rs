@@ -88,7 +88,7 @@ impl Effective {
     }
 
     fn given_by(&self, name: &str) -> Origin {
-        // Two flags are called otherwise than their key.
+        // One flag is called otherwise than its key.
         let flag = if name == "paths" { "path" } else { name };
         match self.given.get(name) {
             Some(ValueSource::EnvVariable) => {

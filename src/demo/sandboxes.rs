@@ -102,7 +102,7 @@ fn executors(work_dir: &Path, framework: Framework) -> PathBuf {
 fn link_latest(dir: &Path, name: &str) -> io::Result<()> {
     let latest = dir.join("latest");
     match std::fs::remove_file(&latest) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => symlink(dir.join(name), latest),
     }
 }
