@@ -4,10 +4,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand};
 use sawlog_query::cli;
 
 use crate::build_info::LONG_VERSION;
+use crate::config::{ConfigArgs, duration, size};
+use crate::demo::Kind;
 
 /// A configuration that cannot be used: EX_CONFIG of sysexits.
 pub(crate) const EXIT_CONFIG: u8 = 78;
@@ -23,7 +26,7 @@ pub(crate) struct Cli {
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
     /// Collect, store and serve on this machine, in one process
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Search the collected logs
     Search(cli::search::SearchArgs),
     /// List the names of labels, or the values of one
@@ -34,6 +37,11 @@ pub(crate) enum Command {
     Store(cli::store::StoreArgs),
     /// Print what a shell needs to complete sawlog's arguments
     Completions(CompletionsArgs),
+    /// Check a configuration file, or show the settings in effect
+    Config(ConfigArgs),
+    /// The process of one of the demo's containers
+    #[command(hide = true)]
+    DemoContainer { kind: Kind },
 }
 
 #[derive(Args, Debug)]
@@ -41,36 +49,47 @@ pub(crate) struct CompletionsArgs {
     pub(crate) shell: clap_complete::Shell,
 }
 
-/// What is given here wins over the configuration file.
+/// What is given here wins over the environment, and that over the configuration file.
 #[derive(Args, Debug, Default)]
 pub(crate) struct RunArgs {
-    /// A TOML file with the same settings: data, listen, mesos_work_dir, paths, seal_interval
-    #[arg(long, value_name = "FILE")]
+    /// A TOML file with the same settings; deploy/sawlog.toml explains them all
+    #[arg(long, value_name = "FILE", env = "SAWLOG_CONFIG", hide_env_values = true)]
     pub(crate) config: Option<PathBuf>,
     /// Where everything is kept [default: ./sawlog-data]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", env = "SAWLOG_DATA", hide_env_values = true)]
     pub(crate) data: Option<PathBuf>,
     /// Where to listen [default: 127.0.0.1:7411]
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", env = "SAWLOG_LISTEN", hide_env_values = true)]
     pub(crate) listen: Option<SocketAddr>,
     /// Collect the containers of the Mesos agent with this --work_dir
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", env = "SAWLOG_MESOS_WORK_DIR", hide_env_values = true)]
     pub(crate) mesos_work_dir: Option<PathBuf>,
     /// Collect the files that match, and their rotated siblings; may be given several times
-    #[arg(long = "path", value_name = "GLOB")]
+    #[arg(long = "path", value_name = "GLOB", env = "SAWLOG_PATH", hide_env_values = true)]
     pub(crate) paths: Vec<String>,
     /// How long lines stay only in memory and transport before they become blocks [default: 10m]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[arg(env = "SAWLOG_SEAL_INTERVAL", hide_env_values = true)]
     pub(crate) seal_interval: Option<Duration>,
+    /// Delete lines that are older, such as 30d [default: they stay]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[arg(env = "SAWLOG_RETENTION", hide_env_values = true)]
+    pub(crate) retention: Option<Duration>,
+    /// Delete the oldest lines when the store takes more, such as 100GB [default: they stay]
+    #[arg(long, value_name = "BYTES", value_parser = size)]
+    #[arg(env = "SAWLOG_RETENTION_BYTES", hide_env_values = true)]
+    pub(crate) retention_bytes: Option<u64>,
+    /// Start six containers that write logs, and collect them
+    #[arg(long, value_parser = BoolishValueParser::new(), env = "SAWLOG_DEMO", hide_env_values = true)]
+    pub(crate) demo: bool,
     /// Listen on an address that others reach, though nobody is asked who they are
-    #[arg(long)]
+    #[arg(long, value_parser = BoolishValueParser::new())]
+    #[arg(env = "SAWLOG_NO_AUTH_I_KNOW", hide_env_values = true)]
     pub(crate) no_auth_i_know: bool,
-}
-
-/// A duration such as `2s`, `500ms` or `10m`.
-pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    match sawlog_query::duration(text) {
-        Some(nanos) if nanos > 0 => Ok(Duration::from_nanos(nanos.unsigned_abs())),
-        _ => Err(format!("'{text}' is no duration: write 500ms, 2s or 10m")),
-    }
+    /// At which size the demo's logs are rotated, in bytes
+    #[arg(long, hide = true, value_name = "BYTES")]
+    pub(crate) demo_rotate_bytes: Option<usize>,
+    /// Look for the usual places below this directory instead of /
+    #[arg(long, hide = true, value_name = "DIR")]
+    pub(crate) look_under: Option<PathBuf>,
 }

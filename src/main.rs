@@ -4,24 +4,32 @@ mod abort_points;
 mod build_info;
 mod cli;
 mod config;
+mod demo;
 mod node;
+mod places;
 
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::{CommandFactory, FromArgMatches};
 
 use cli::{Cli, Command};
+use config::Given;
 
 fn main() -> ExitCode {
     abort_points::arm();
-    match Cli::parse().command {
-        Command::Run(args) => run(&args),
+    let matches = Cli::command().get_matches();
+    let given = Given::of(&matches);
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    match cli.command {
+        Command::Run(args) => run(&args, &given),
         Command::Search(args) => sawlog_query::cli::search::run(&args),
         Command::Labels(args) => sawlog_query::cli::labels::run(&args),
         Command::Streams(args) => sawlog_query::cli::streams::run(&args),
         Command::Store(args) => sawlog_query::cli::store::run(&args),
         Command::Completions(args) => completions(args.shell),
+        Command::Config(args) => config::run_command(&args, &given),
+        Command::DemoContainer { kind } => demo::container_main(kind),
     }
 }
 
@@ -39,7 +47,7 @@ fn completions(shell: clap_complete::Shell) -> ExitCode {
     }
 }
 
-fn run(args: &cli::RunArgs) -> ExitCode {
+fn run(args: &cli::RunArgs, given: &Given) -> ExitCode {
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_env_filter(
@@ -47,7 +55,7 @@ fn run(args: &cli::RunArgs) -> ExitCode {
                 .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,tantivy=warn")),
         )
         .init();
-    let config = match config::Config::resolve(args) {
+    let config = match config::Config::resolve(args, given) {
         Ok(config) => config,
         Err(err) => return fail(&err, cli::EXIT_CONFIG),
     };

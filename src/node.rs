@@ -17,9 +17,14 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::build_info::BUILD;
 use crate::config::Config;
+use crate::demo::{self, Demo};
+use crate::places::{self, Sources};
 
 /// How long a stop waits for acknowledgements and for answers under way.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a file may be known and not yet read, because it is being renamed.
+const SETTLE: Duration = Duration::from_millis(700);
+const CATCH_UP_POLL: Duration = Duration::from_millis(20);
 /// Partitions of the embedded log: one process reads them all, so one is enough.
 const PARTITIONS: u32 = 1;
 /// How often it is looked whether the roles still run.
@@ -46,6 +51,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         .with_context(|| format!("cannot create --data {}", config.data.display()))?;
     let store_config = StoreConfig {
         seal_interval: config.seal_interval,
+        // Here go config.retention and config.retention_bytes.
         ..StoreConfig::new(config.data.join("store"))
     };
     let (store, sealer) = Store::open(store_config, &registry).context("cannot open the store")?;
@@ -61,7 +67,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let me = Incarnation::begin(&receiver_dir)?;
     let receiver = Receiver::new(store.clone(), producer.clone(), me.collector, me.number);
     let api = Api::new(store.clone(), receiver, registry.clone(), Limits::default(), BUILD)?;
-    let collector = start_collector(&config, producer, &registry)?;
+    let demo = start_demo(&config)?;
+    let collector = start_collector(&config, demo.as_ref(), producer, &registry)?;
     let aggregator = Aggregator::start(store.clone(), sealer, Box::new(log.consumer()))
         .context("cannot start the aggregator")?;
     announce(&config, listener.local_addr()?);
@@ -76,7 +83,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
 
     tracing::info!("stopping");
     drop(ended);
-    let stopped = tokio::task::spawn_blocking(move || stop_collector(collector)).await?;
+    let stopped = tokio::task::spawn_blocking(move || stop_collecting(demo, collector)).await?;
     if tokio::time::timeout(STOP_TIMEOUT, server).await.is_err() {
         tracing::warn!("answers under way were broken off");
     }
@@ -86,15 +93,40 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     outcome.and(stopped)
 }
 
+fn start_demo(config: &Config) -> anyhow::Result<Option<Demo>> {
+    if !config.demo {
+        return Ok(None);
+    }
+    Demo::start(&config.data, config.demo_rotate_bytes).map(Some)
+}
+
+/// What was named, and the demo; else what the usual places have.
+fn sources(config: &Config, demo: Option<&Demo>) -> Sources {
+    let mut work_dirs: Vec<_> = config.mesos_work_dir.iter().cloned().collect();
+    work_dirs.extend(demo.map(|demo| demo.work_dir().to_owned()));
+    let named = Sources { work_dirs, paths: config.paths.clone() };
+    if !named.is_empty() {
+        return named;
+    }
+    let (found, findings) = places::look(&config.look_under);
+    for finding in findings {
+        tracing::info!("{finding}");
+    }
+    found
+}
+
 /// `None` without anything to collect: the process then only takes pushes.
 fn start_collector(
     config: &Config,
+    demo: Option<&Demo>,
     producer: Arc<dyn Producer>,
     registry: &prometheus::Registry,
 ) -> anyhow::Result<Option<CollectorHandle>> {
-    if config.mesos_work_dir.is_none() && config.paths.is_empty() {
+    let sources = sources(config, demo);
+    if sources.is_empty() {
         tracing::warn!(
-            "nothing to collect: name --mesos-work-dir or --path; pushes are taken all the same"
+            "nothing to collect: name --mesos-work-dir or --path, or try --demo; pushes are taken \
+             all the same"
         );
         return Ok(None);
     }
@@ -102,12 +134,37 @@ fn start_collector(
     let host = if host.is_empty() { "localhost".to_owned() } else { host };
     let dir = config.data.join("collector");
     let collector = sawlog_collector::Config {
-        mesos_work_dir: config.mesos_work_dir.clone(),
-        paths: config.paths.clone(),
+        mesos_work_dirs: sources.work_dirs,
+        paths: sources.paths,
         ..sawlog_collector::Config::new(dir, host)
     };
     let handle = Collector::start(collector, producer, registry);
     handle.map(Some).context("cannot start the collector")
+}
+
+/// The containers first, so that their last lines are collected.
+fn stop_collecting(demo: Option<Demo>, collector: Option<CollectorHandle>) -> anyhow::Result<()> {
+    if let Some(demo) = demo {
+        demo.stop();
+        if let Some(collector) = &collector {
+            catch_up(collector);
+        }
+    }
+    stop_collector(collector)
+}
+
+/// Waits until the collector has read what was written before, or for [`STOP_TIMEOUT`].
+fn catch_up(collector: &CollectorHandle) {
+    let begin = Instant::now();
+    let turns = collector.status().turns;
+    while begin.elapsed() < STOP_TIMEOUT && collector.is_running() {
+        let status = collector.status();
+        // The turn under way may have looked before the last line, the next one has not.
+        if begin.elapsed() >= SETTLE && status.turns >= turns + 2 && status.at_rest {
+            return;
+        }
+        std::thread::sleep(CATCH_UP_POLL);
+    }
 }
 
 fn stop_collector(collector: Option<CollectorHandle>) -> anyhow::Result<()> {
@@ -121,11 +178,14 @@ fn stop_collector(collector: Option<CollectorHandle>) -> anyhow::Result<()> {
 }
 
 fn announce(config: &Config, addr: std::net::SocketAddr) {
-    eprintln!(
-        "sawlog listens on http://{addr} and keeps its data in {}\n\
-         search with: sawlog search --addr http://{addr} error",
-        config.data.display()
-    );
+    let data = config.data.display();
+    eprintln!("sawlog listens on http://{addr} and keeps its data in {data}");
+    if config.demo {
+        let program = std::env::args_os().next().unwrap_or_else(|| "sawlog".into());
+        eprintln!("{}", demo::invitation(&program.to_string_lossy(), addr, &config.data));
+    } else {
+        eprintln!("search with: sawlog search --addr http://{addr} error");
+    }
 }
 
 /// What ends a run.

@@ -10,8 +10,8 @@ use crate::paths::GlobError;
 /// The settings of one collector. [`Config::new`] gives every limit its default.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The Mesos agent's `--work_dir`; `None` on a host without Mesos.
-    pub mesos_work_dir: Option<PathBuf>,
+    /// The `--work_dir` of each Mesos agent on this host; empty on a host without Mesos.
+    pub mesos_work_dirs: Vec<PathBuf>,
     /// Globs of plain files. A file `x.log` and its rotated siblings `x.log.N` are one stream.
     pub paths: Vec<String>,
     /// Where the collector keeps its id and its checkpoints. One collector at a time.
@@ -55,7 +55,7 @@ pub struct Config {
 /// A setting that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    #[error("nothing to collect: set mesos_work_dir or at least one path")]
+    #[error("nothing to collect: name a mesos_work_dir or at least one path")]
     NoSource,
     #[error("mesos_work_dir '{}' is not absolute: write the path from '/' on", .0.display())]
     RelativeWorkDir(PathBuf),
@@ -73,7 +73,7 @@ impl Config {
     /// A collector of nothing yet, with every limit at its default.
     pub fn new(data_dir: impl AsRef<Path>, host: impl Into<String>) -> Self {
         Self {
-            mesos_work_dir: None,
+            mesos_work_dirs: Vec::new(),
             paths: Vec::new(),
             data_dir: data_dir.as_ref().to_owned(),
             host: host.into(),
@@ -98,10 +98,10 @@ impl Config {
     /// # Errors
     /// The first setting that cannot be used.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        if self.mesos_work_dir.is_none() && self.paths.is_empty() {
+        if self.mesos_work_dirs.is_empty() && self.paths.is_empty() {
             return Err(ConfigError::NoSource);
         }
-        if let Some(dir) = self.mesos_work_dir.as_ref().filter(|dir| !dir.is_absolute()) {
+        if let Some(dir) = self.mesos_work_dirs.iter().find(|dir| !dir.is_absolute()) {
             return Err(ConfigError::RelativeWorkDir(dir.clone()));
         }
         if self.host.is_empty() {
@@ -163,7 +163,7 @@ mod tests {
         let message = |config: Config| config.validate().unwrap_err().to_string();
         assert!(message(Config::new("/d", "h")).contains("mesos_work_dir or at least one path"));
         assert!(message(Config { host: String::new(), ..valid() }).contains("host is empty"));
-        let relative = Config { mesos_work_dir: Some("var/lib/mesos".into()), ..valid() };
+        let relative = Config { mesos_work_dirs: vec!["var/lib/mesos".into()], ..valid() };
         assert!(message(relative).contains("'var/lib/mesos'"));
         assert!(message(Config { paths: vec!["/a/[".into()], ..valid() }).contains("'/a/['"));
         assert!(message(Config { in_flight_bytes_max: 5, ..valid() }).contains("is 5"));

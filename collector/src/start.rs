@@ -231,7 +231,7 @@ fn raise_open_files_limit() -> usize {
 /// Where logs are looked for.
 pub(crate) fn roots(config: &Config) -> Result<Vec<(PathBuf, Place)>, StartError> {
     let mut roots = Vec::new();
-    if let Some(path) = &config.mesos_work_dir {
+    for path in &config.mesos_work_dirs {
         let readable =
             directory::open_root(path).and_then(|directory| directory::list(&directory, |_| false));
         if let Err(source) = readable {

@@ -38,7 +38,7 @@ fn a_wrong_configuration_file() {
     std::fs::write(&file, "lisen = \"127.0.0.1:0\"\n").unwrap();
     let (code, text) = stderr(&["run", "--config", file.to_str().unwrap()]);
     assert_eq!(code, Some(78));
-    assert_names(&text, &["sawlog.toml", "lisen", "listen", "line 1"]);
+    assert_names(&text, &["sawlog.toml:1:1: ", "`lisen`", "did you mean `listen`?"]);
     let (code, text) = stderr(&["run", "--config", "/nonexistent.toml"]);
     assert_eq!(code, Some(78));
     assert_names(&text, &["/nonexistent.toml"]);

@@ -3,12 +3,15 @@
 #![expect(clippy::unwrap_used, reason = "in a test a panic with the place is the right answer")]
 
 mod bad_input;
+mod config;
 mod crash_points;
+mod demo;
 mod exactly_once;
 mod listing_commands;
 mod logql;
 mod mesos_logger;
 mod node;
+mod places;
 mod push;
 mod search_command;
 mod streams_api;

@@ -47,6 +47,12 @@ impl Setup {
         self
     }
 
+    /// An argument without a value.
+    pub(crate) fn flag(mut self, name: &str) -> Self {
+        self.args.push(name.to_owned());
+        self
+    }
+
     /// The process aborts when it passes the point for the n-th time.
     pub(crate) fn abort_at(mut self, point: &str, nth: u32) -> Self {
         self.abort_at = Some(format!("{point}={nth}"));
@@ -69,6 +75,13 @@ impl Setup {
         self
     }
 
+    /// What keeps a node without a source from collecting this machine's own containers.
+    fn nowhere(&self) -> Vec<PathBuf> {
+        let flag = "--look-under";
+        let is_told = self.args.iter().any(|arg| arg == flag);
+        if is_told { Vec::new() } else { vec![flag.into(), self.data.join("nowhere")] }
+    }
+
     /// Starts the process and waits until it listens.
     pub(crate) fn start(&self) -> Node {
         self.try_start().unwrap_or_else(|log| panic!("sawlog run ended at its start:\n{log}"))
@@ -89,6 +102,7 @@ impl Setup {
             .args(["--listen", "127.0.0.1:0", "--data"])
             .arg(&self.data)
             .args(&self.args)
+            .args(self.nowhere())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
@@ -125,6 +139,22 @@ impl Node {
     /// What the process wrote to standard error so far.
     pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().clone()
+    }
+
+    /// The processes that it started and that still run.
+    pub(crate) fn children(&self) -> Vec<u32> {
+        let mut children = Vec::new();
+        for entry in std::fs::read_dir("/proc").unwrap() {
+            let name = entry.unwrap().file_name();
+            let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else { continue };
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            // Behind the name in parentheses: state, then the parent.
+            let parent = stat.rsplit_once(')').and_then(|(_, rest)| rest.split(' ').nth(2));
+            if parent == Some(self.child.id().to_string().as_str()) {
+                children.push(pid);
+            }
+        }
+        children
     }
 
     /// `kill -9`.

@@ -38,7 +38,7 @@ pub(super) struct Fixture {
 impl Fixture {
     /// A collector on an empty work directory.
     pub(super) fn new() -> Self {
-        Self::with(|config, root| config.mesos_work_dir = Some(root.join("work")))
+        Self::with(|config, root| config.mesos_work_dirs = vec![root.join("work")])
     }
 
     /// A collector on the globs, which are relative to the directory `work`.

@@ -31,7 +31,7 @@ fn setup() -> Setup {
     let temp = tempfile::tempdir().expect("temp dir");
     fs::create_dir_all(temp.path().join(RUN)).expect("mkdir");
     let mut config = Config::new(temp.path().join("data"), "h1");
-    config.mesos_work_dir = Some(temp.path().to_owned());
+    config.mesos_work_dirs = vec![temp.path().to_owned()];
     Setup { temp, config, recorder: Arc::new(Recorder::default()) }
 }
 
@@ -108,7 +108,7 @@ fn what_cannot_work_is_said_at_the_start() {
     let start = |config: &Config| {
         Collector::start(config.clone(), s.recorder.clone(), &Registry::new()).map(drop)
     };
-    let missing = Config { mesos_work_dir: Some("/no/such/dir".into()), ..s.config.clone() };
+    let missing = Config { mesos_work_dirs: vec!["/no/such/dir".into()], ..s.config.clone() };
     let error = start(&missing).unwrap_err();
     assert!(error.to_string().contains("'/no/such/dir'"), "{error}");
     let glob = Config { paths: vec!["/a/[".into()], ..s.config.clone() };

@@ -1,0 +1,260 @@
+//! The configuration file: reads it whole and says all that is wrong in it at once, each with its
+//! place.
+
+use std::fmt;
+use std::io::Read;
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::values;
+
+/// The longest configuration that is read.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// Each key, with an example of how it is written.
+pub(super) const KEYS: [(&str, &str); 9] = [
+    ("data", r#"data = "/var/lib/sawlog""#),
+    ("listen", r#"listen = "127.0.0.1:7411""#),
+    ("mesos_work_dir", r#"mesos_work_dir = "/var/lib/mesos""#),
+    ("paths", r#"paths = ["/var/log/app/*.log"]"#),
+    ("seal_interval", r#"seal_interval = "10m""#),
+    ("retention", r#"retention = "30d""#),
+    ("retention_bytes", r#"retention_bytes = "100GB""#),
+    ("demo", "demo = false"),
+    ("no_auth_i_know", "no_auth_i_know = false"),
+];
+
+/// What a file says; `None` where it is silent.
+#[derive(Debug, Default)]
+pub(super) struct File {
+    pub(super) data: Option<Placed<PathBuf>>,
+    pub(super) listen: Option<Placed<SocketAddr>>,
+    pub(super) mesos_work_dir: Option<Placed<PathBuf>>,
+    pub(super) paths: Option<Placed<Vec<String>>>,
+    pub(super) seal_interval: Option<Placed<Duration>>,
+    pub(super) retention: Option<Placed<Duration>>,
+    pub(super) retention_bytes: Option<Placed<u64>>,
+    pub(super) demo: Option<Placed<bool>>,
+    pub(super) no_auth_i_know: Option<Placed<bool>>,
+}
+
+/// A value and the line in which it stands, from 1 on.
+#[derive(Clone, Debug)]
+pub(super) struct Placed<T> {
+    pub(super) value: T,
+    pub(super) line: usize,
+}
+
+/// All that is wrong in a file, in its order.
+#[derive(Debug)]
+pub(super) struct Problems {
+    path: PathBuf,
+    list: Vec<Problem>,
+}
+
+impl std::error::Error for Problems {}
+
+/// One thing that is wrong: line and column from 1 on, in characters.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Problem {
+    line: usize,
+    column: usize,
+    message: String,
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, Problem { line, column, message }) in self.list.iter().enumerate() {
+            let end = if n + 1 < self.list.len() { "\n" } else { "" };
+            write!(f, "{}:{line}:{column}: {message}{end}", self.path.display())?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads a configuration.
+///
+/// # Errors
+/// It cannot be read, or something in it is wrong: then everything that is.
+pub(super) fn read(path: &Path) -> anyhow::Result<File> {
+    let text = text(path).with_context(|| {
+        format!("cannot read the configuration {}: name another with --config", path.display())
+    })?;
+    Ok(parse(path, &text)?)
+}
+
+fn text(path: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    let file = std::fs::File::open(path)?;
+    let bytes = file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
+    if bytes as u64 > FILE_BYTES_MAX {
+        let why = format!("it is longer than {FILE_BYTES_MAX} bytes");
+        return Err(std::io::Error::other(why));
+    }
+    Ok(text)
+}
+
+/// Reads the text of the file at `path`.
+///
+/// # Errors
+/// Everything that is wrong in it.
+pub(super) fn parse(path: &Path, text: &str) -> Result<File, Problems> {
+    let mut reader = Reader { text, problems: Vec::new() };
+    let (table, errors) = DeTable::parse_recoverable(text);
+    for error in &errors {
+        reader.problem(&error.span().unwrap_or(0..0), format!("no TOML: {}", error.message()));
+    }
+    let broken: Vec<usize> = reader.problems.iter().map(|problem| problem.line).collect();
+    let file = reader.file(table.get_ref());
+    // What is left of a broken line is not worth a second complaint.
+    let values = reader.problems.split_off(broken.len());
+    reader.problems.extend(values.into_iter().filter(|value| !broken.contains(&value.line)));
+    if reader.problems.is_empty() {
+        return Ok(file);
+    }
+    reader.problems.sort();
+    Err(Problems { path: path.to_owned(), list: reader.problems })
+}
+
+type Value<'i> = Spanned<DeValue<'i>>;
+
+/// Turns values into settings and collects what is wrong with them.
+struct Reader<'a> {
+    text: &'a str,
+    problems: Vec<Problem>,
+}
+
+impl Reader<'_> {
+    fn file(&mut self, table: &DeTable<'_>) -> File {
+        let mut file = File::default();
+        for (key, value) in table {
+            let name = key.get_ref().as_ref();
+            match name {
+                "data" => file.data = self.path(name, value),
+                "listen" => file.listen = self.parsed(name, value, address),
+                "mesos_work_dir" => file.mesos_work_dir = self.path(name, value),
+                "paths" => file.paths = self.globs(name, value),
+                "seal_interval" => file.seal_interval = self.parsed(name, value, values::duration),
+                "retention" => file.retention = self.parsed(name, value, values::duration),
+                "retention_bytes" => file.retention_bytes = self.size(name, value),
+                "demo" => file.demo = self.boolean(name, value),
+                "no_auth_i_know" => file.no_auth_i_know = self.boolean(name, value),
+                _ => self.problem(&key.span(), unknown(name)),
+            }
+        }
+        file
+    }
+
+    fn parsed<T>(
+        &mut self,
+        name: &str,
+        value: &Value<'_>,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<Placed<T>> {
+        let DeValue::String(text) = value.get_ref() else { return self.wrong_type(name, value) };
+        match parse(text) {
+            Ok(parsed) => Some(self.placed(parsed, value)),
+            Err(message) => {
+                self.problem(&value.span(), format!("`{name}`: {message}"));
+                None
+            }
+        }
+    }
+
+    fn path(&mut self, name: &str, value: &Value<'_>) -> Option<Placed<PathBuf>> {
+        self.parsed(name, value, |text| match text {
+            "" => Err("the path is empty: name a directory".to_owned()),
+            text => Ok(PathBuf::from(text)),
+        })
+    }
+
+    fn globs(&mut self, name: &str, value: &Value<'_>) -> Option<Placed<Vec<String>>> {
+        let DeValue::Array(list) = value.get_ref() else { return self.wrong_type(name, value) };
+        let parsed: Vec<_> = list.iter().map(|glob| self.parsed(name, glob, glob_text)).collect();
+        let globs = parsed.into_iter().map(|glob| glob.map(|placed| placed.value));
+        globs.collect::<Option<Vec<String>>>().map(|globs| self.placed(globs, value))
+    }
+
+    fn size(&mut self, name: &str, value: &Value<'_>) -> Option<Placed<u64>> {
+        let DeValue::Integer(number) = value.get_ref() else {
+            return self.parsed(name, value, values::size);
+        };
+        match u64::from_str_radix(number.as_str(), number.radix()) {
+            Ok(bytes) if bytes > 0 => Some(self.placed(bytes, value)),
+            _ => {
+                let text = format!("`{name}`: {number} is no number of bytes: write one from 1 on");
+                self.problem(&value.span(), text);
+                None
+            }
+        }
+    }
+
+    fn boolean(&mut self, name: &str, value: &Value<'_>) -> Option<Placed<bool>> {
+        let DeValue::Boolean(set) = value.get_ref() else { return self.wrong_type(name, value) };
+        Some(self.placed(*set, value))
+    }
+
+    fn wrong_type<T>(&mut self, name: &str, value: &Value<'_>) -> Option<T> {
+        let example = KEYS.iter().find(|(key, _)| *key == name).map_or("", |(_, example)| example);
+        let found = value.get_ref().type_str();
+        self.problem(
+            &value.span(),
+            format!("`{name}` must not be of type {found}: write {example}"),
+        );
+        None
+    }
+
+    fn placed<T>(&self, value: T, at: &Value<'_>) -> Placed<T> {
+        Placed { value, line: position(self.text, at.span().start).0 }
+    }
+
+    fn problem(&mut self, span: &Range<usize>, message: String) {
+        let (line, column) = position(self.text, span.start);
+        // Messages of the parser may have several lines.
+        let message = message.lines().collect::<Vec<_>>().join(", ");
+        self.problems.push(Problem { line, column, message });
+    }
+}
+
+/// Line and column of a byte, both from 1 on.
+fn position(text: &str, at: usize) -> (usize, usize) {
+    let before = text.get(..at).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+    (line, column)
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        format!("'{text}' is no address: write IP:PORT, such as 127.0.0.1:7411 or [::1]:7411")
+    })
+}
+
+/// A glob, if the collector can use it.
+fn glob_text(text: &str) -> Result<String, String> {
+    let alone = sawlog_collector::Config {
+        paths: vec![text.to_owned()],
+        ..sawlog_collector::Config::new("unused", "unused")
+    };
+    alone.validate().map(|()| text.to_owned()).map_err(|error| error.to_string())
+}
+
+fn unknown(name: &str) -> String {
+    let distance = |key: &str| strsim::damerau_levenshtein(key, &name.replace('-', "_"));
+    let nearest = KEYS.iter().map(|(key, _)| (distance(key), *key)).min();
+    match nearest {
+        Some((distance, key)) if distance <= key.len().div_ceil(3) => {
+            format!("unknown key `{name}`: did you mean `{key}`?")
+        }
+        _ => {
+            let keys = KEYS.map(|(key, _)| key).join(", ");
+            format!("unknown key `{name}`: there are {keys}")
+        }
+    }
+}

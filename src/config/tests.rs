@@ -1,0 +1,132 @@
+//! Which setting wins, and what is said about a file with errors in it.
+
+use std::path::Path;
+
+use clap::{CommandFactory, FromArgMatches};
+
+use super::*;
+use crate::cli::{Cli, Command};
+
+fn effective(flags: &[&str]) -> anyhow::Result<(Config, String)> {
+    let matches = Cli::command().get_matches_from([&["sawlog", "run"], flags].concat());
+    let given = Given::of(&matches);
+    let Command::Run(args) = Cli::from_arg_matches(&matches).unwrap().command else {
+        panic!("run")
+    };
+    Config::effective(&args, &given).map(|(config, effective)| (config, effective.to_string()))
+}
+
+/// All that is wrong in a text, a line each.
+fn problems(text: &str) -> Vec<String> {
+    let error = file::parse(Path::new("x.toml"), text).unwrap_err();
+    error.to_string().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn a_flag_wins_over_the_file_and_that_over_the_default() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("s.toml");
+    std::fs::write(&file, "# first\ndata = \"/f\"\nseal_interval = \"1s\"\ndemo = true\n").unwrap();
+    let file = file.to_str().unwrap();
+    let (config, shown) = effective(&["--config", file, "--data", "/flag"]).unwrap();
+    assert_eq!(config.data, Path::new("/flag"));
+    assert_eq!(config.seal_interval, Duration::from_secs(1));
+    assert_eq!(config.listen, DEFAULT_LISTEN);
+    assert!(config.demo);
+    assert_eq!((config.retention, config.retention_bytes), (None, None));
+    for line in [
+        "data = \"/flag\"  # --data\n",
+        &format!("seal_interval = \"1s\"  # {file}:3\n"),
+        "listen = \"127.0.0.1:7411\"  # default\n",
+        "# retention is not set\n",
+    ] {
+        assert!(shown.contains(line), "{line:?} is not in\n{shown}");
+    }
+    file::parse(Path::new("shown"), &shown).expect("what is shown is a configuration");
+}
+
+#[test]
+fn an_address_for_all_needs_the_word_for_it() {
+    let error = effective(&["--listen", "0.0.0.0:1"]).unwrap_err().to_string();
+    assert!(error.contains("0.0.0.0:1") && error.contains("--no-auth-i-know"), "{error}");
+    assert!(effective(&["--listen", "0.0.0.0:1", "--no-auth-i-know"]).is_ok());
+}
+
+#[test]
+fn all_that_is_wrong_is_said_at_once_with_its_place() {
+    let text = "seal_intervall = \"1s\"\n\
+                listen = \"localhost\"\n\
+                data = 5\n\
+                paths = [\"/ok/*.log\", 7, \"/a/[\"]\n\
+                retention = \"soon\"\n\
+                retention_bytes = -4\n\
+                demo = \"yes\"\n\
+                [kafka]\n";
+    let found = problems(text);
+    for (line, parts) in [
+        ("x.toml:1:1: ", &["unknown key `seal_intervall`", "did you mean `seal_interval`?"][..]),
+        ("x.toml:2:10: ", &["`listen`", "'localhost'", "127.0.0.1:7411"]),
+        ("x.toml:3:8: ", &["`data`", "integer", "data = \"/"]),
+        ("x.toml:4:23: ", &["`paths`", "integer", "paths = ["]),
+        ("x.toml:4:26: ", &["`paths`", "'/a/['"]),
+        ("x.toml:5:13: ", &["`retention`", "'soon'", "30d"]),
+        ("x.toml:6:19: ", &["`retention_bytes`", "-4"]),
+        ("x.toml:7:8: ", &["`demo`", "string", "demo = false"]),
+        ("x.toml:8:2: ", &["unknown key `kafka`", "mesos_work_dir"]),
+    ] {
+        let said = found.iter().find(|text| text.starts_with(line));
+        let said = said.unwrap_or_else(|| panic!("nothing at {line} in {found:#?}"));
+        assert!(parts.iter().all(|part| said.contains(part)), "{said} without one of {parts:?}");
+    }
+    assert_eq!(found.len(), 9, "{found:#?}");
+}
+
+#[test]
+fn broken_syntax_is_one_complaint_and_hides_no_other() {
+    let found = problems("data = \nlisen = \"127.0.0.1:1\"\n");
+    assert_eq!(found.len(), 2, "{found:#?}");
+    assert!(found[0].starts_with("x.toml:1:") && found[0].contains("TOML"), "{found:#?}");
+    assert!(found[1].starts_with("x.toml:2:1: ") && found[1].contains("`listen`"), "{found:#?}");
+}
+
+#[test]
+fn near_names_are_suggested_and_far_ones_are_not() {
+    for (wrong, right) in [
+        ("lisen", "listen"),
+        ("path", "paths"),
+        ("mesos-work-dir", "mesos_work_dir"),
+        ("retention_byte", "retention_bytes"),
+        ("dta", "data"),
+    ] {
+        let found = problems(&format!("{wrong} = 1"));
+        assert!(found[0].contains(&format!("did you mean `{right}`?")), "{found:?}");
+    }
+    assert!(!problems("brokers = 1")[0].contains("did you mean"));
+}
+
+/// The sample file explains every key there is, and can be used as it stands.
+#[test]
+fn the_sample_file_has_every_key() {
+    let sample = include_str!("../../deploy/sawlog.toml");
+    file::parse(Path::new("deploy/sawlog.toml"), sample).expect("the sample is fine");
+    // What is commented out by `#key = value` is parsed, too.
+    let all: String = sample
+        .lines()
+        .map(|line| {
+            line.strip_prefix('#').filter(|rest| !rest.starts_with([' ', '#'])).unwrap_or(line)
+        })
+        .fold(String::new(), |all, line| all + line + "\n");
+    let whole = file::parse(Path::new("deploy/sawlog.toml"), &all);
+    whole.unwrap_or_else(|error| panic!("{error}"));
+    for (key, _) in file::KEYS {
+        let is_set = all.lines().any(|line| line.starts_with(&format!("{key} =")));
+        assert!(is_set, "deploy/sawlog.toml does not explain `{key}`");
+    }
+}
+
+#[test]
+fn each_keys_example_is_right() {
+    for (key, example) in file::KEYS {
+        file::parse(Path::new(key), example).unwrap_or_else(|error| panic!("{error}"));
+    }
+}
