@@ -23,6 +23,8 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Search the collected logs
     Search(sawlog_query::cli::search::SearchArgs),
+    /// Show the last lines, then each new one
+    Tail(sawlog_query::cli::follow::TailArgs),
 }
 
 /// What is given here wins over the configuration file.

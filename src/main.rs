@@ -16,6 +16,7 @@ fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(args) => run(&args),
         Command::Search(args) => sawlog_query::cli::search::run(&args),
+        Command::Tail(args) => sawlog_query::cli::follow::run(&args),
     }
 }
 

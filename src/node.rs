@@ -60,6 +60,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let me = Incarnation::begin(&receiver_dir)?;
     let receiver = Receiver::new(store.clone(), producer.clone(), me.collector, me.number);
     let api = Api::new(store.clone(), receiver, registry.clone(), Limits::default())?;
+    let tails = api.tail_stopper();
     let collector = start_collector(&config, producer, &registry)?;
     let aggregator = Aggregator::start(store.clone(), sealer, Box::new(log.consumer()))
         .context("cannot start the aggregator")?;
@@ -74,6 +75,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let outcome = stop.wait(collector.as_ref(), &aggregator).await;
 
     tracing::info!("stopping");
+    // They would hold up the stop for as long as somebody reads them.
+    tails.stop();
     drop(ended);
     let stopped = tokio::task::spawn_blocking(move || stop_collector(collector)).await?;
     if tokio::time::timeout(STOP_TIMEOUT, server).await.is_err() {

@@ -1,3 +1,4 @@
 //! Subcommands that ask a running server.
 
+pub mod follow;
 pub mod search;

@@ -8,6 +8,8 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
+use super::follow::{self, Follow};
+
 /// Search the collected logs.
 #[derive(Args, Debug)]
 pub struct SearchArgs {
@@ -27,6 +29,9 @@ pub struct SearchArgs {
     /// How many lines at most, the newest ones; 0 for all, in the order of their files
     #[arg(short = 'n', long = "limit", default_value_t = 100, value_name = "N")]
     limit: usize,
+    /// Go on with each new line that matches, until Ctrl-C; --limit counts the lines before
+    #[arg(short, long, conflicts_with = "until")]
+    follow: bool,
     /// Letters match in either case
     #[arg(short, long)]
     ignore_case: bool,
@@ -39,7 +44,7 @@ pub struct SearchArgs {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Output {
+pub(super) enum Output {
     Default,
     Raw,
     Jsonl,
@@ -47,7 +52,7 @@ enum Output {
 
 /// Why a search has no answer.
 #[derive(Debug, thiserror::Error)]
-enum SearchError {
+pub(super) enum SearchError {
     #[error("cannot reach {addr}: {source}\nIs `sawlog run` running? Name its address with --addr")]
     Unreachable {
         addr: String,
@@ -68,6 +73,9 @@ enum SearchError {
 
 /// Runs the subcommand.
 pub fn run(args: &SearchArgs) -> ExitCode {
+    if args.follow {
+        return follow::follow(&following(args));
+    }
     match search(args, &mut io::stdout().lock()) {
         // As grep: what could not be read is an error, whatever else was found.
         Ok(Answer { partial: true, .. }) => ExitCode::from(2),
@@ -90,6 +98,13 @@ pub fn run(args: &SearchArgs) -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+fn following(args: &SearchArgs) -> Follow<'_> {
+    let SearchArgs { words, addr, since, limit, ignore_case, invert, output, .. } = args;
+    let (limit, ignore_case, invert, output) = (*limit, *ignore_case, *invert, *output);
+    let command = "search";
+    Follow { command, words, addr, since, limit, ignore_case, invert, output }
 }
 
 /// Tells a person, not a script, how far back was looked: the default is short.
@@ -168,7 +183,7 @@ fn ask(args: &SearchArgs, start: i64, end: i64) -> Result<(impl Read, bool), Sea
 
 /// The words as one query: an argument with a space in it is one text, as the shell's quotes meant
 /// it, unless it is the whole query.
-fn words(words: &[String]) -> String {
+pub(super) fn words(words: &[String]) -> String {
     match words {
         [one] => one.clone(),
         many => {
@@ -186,13 +201,13 @@ fn quoted(word: &str) -> String {
     format!("\"{}\"", word.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
-fn rfc3339(time: i64) -> String {
+pub(super) fn rfc3339(time: i64) -> String {
     let format = chrono::SecondsFormat::Nanos;
     chrono::DateTime::from_timestamp_nanos(time).to_rfc3339_opts(format, true)
 }
 
 /// A point in time, or one so long ago: nanoseconds since the epoch.
-fn time(name: &'static str, text: &str, now: i64) -> Result<i64, SearchError> {
+pub(super) fn time(name: &'static str, text: &str, now: i64) -> Result<i64, SearchError> {
     if text == "now" {
         return Ok(now);
     }
@@ -210,7 +225,11 @@ struct Shown {
     line: String,
 }
 
-fn write_line(output: Output, line: &[u8], out: &mut dyn Write) -> Result<(), SearchError> {
+pub(super) fn write_line(
+    output: Output,
+    line: &[u8],
+    out: &mut dyn Write,
+) -> Result<(), SearchError> {
     if output != Output::Default {
         return out.write_all(line).map_err(SearchError::Write);
     }

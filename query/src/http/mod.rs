@@ -10,6 +10,7 @@ mod params;
 mod push;
 mod running;
 mod search;
+mod tail;
 
 use std::sync::Arc;
 
@@ -23,6 +24,8 @@ use metrics::Metrics;
 pub use params::duration;
 pub(crate) use params::parse_time;
 use running::Running;
+pub use tail::TailStopper;
+use tail::{TAILS_MAX, Tails};
 
 /// The largest body of a push, as it comes and inflated: bytes.
 pub const PUSH_BYTES_MAX: usize = 32 * 1024 * 1024;
@@ -42,6 +45,7 @@ pub struct Api {
     queries: Running,
     exports: Running,
     pushes: Running,
+    tails: Tails,
     metrics: Metrics,
 }
 
@@ -61,12 +65,18 @@ impl Api {
             queries: places("query", QUERIES_MAX),
             exports: places("export", EXPORTS_MAX),
             pushes: places("push", PUSHES_MAX),
+            tails: Tails::new(Running::new(TAILS_MAX, metrics.tail_clients.clone())),
             store,
             receiver: Arc::new(receiver),
             registry,
             limits,
             metrics,
         })
+    }
+
+    /// What ends all tails when the server stops; without it they last as long as their readers.
+    pub fn tail_stopper(&self) -> TailStopper {
+        self.tails.stopper()
     }
 
     /// All routes.
@@ -77,9 +87,11 @@ impl Api {
             .route("/labels", get(loki::labels).post(loki::labels))
             .route("/label", get(loki::labels).post(loki::labels))
             .route("/label/{name}/values", get(loki::label_values).post(loki::label_values))
+            .route("/tail", get(tail::socket::tail))
             .route("/push", post(push::push));
         let own = Router::new()
             .route("/search", get(search::search).post(search::search))
+            .route("/tail", get(tail::lines::tail))
             .route("/export", get(search::export).post(search::export));
         Router::new()
             .nest("/loki/api/v1", loki)
