@@ -10,4 +10,5 @@ mod mesos_logger;
 mod node;
 mod push;
 mod search_command;
+mod tail;
 mod tidy;

@@ -21,7 +21,7 @@ use super::loki::{apart, now};
 use super::params::{Params, SECOND};
 use super::running::{Place, Running};
 use crate::engine::live::{Live, replay};
-use crate::engine::{Budget, Entry};
+use crate::engine::{Budget, Entry, Limits, QueryError};
 use crate::lang::LogExpr;
 use outbox::{Next, Outbox};
 
@@ -31,6 +31,8 @@ pub(super) const TAILS_MAX: usize = 10;
 /// A slow reader is waited for until so many bytes of runs wait behind it; from then on it misses
 /// entries. What lies between this and the queue's bound is the time to find out which ones.
 const WAITED_FOR_BYTES_MAX: usize = SUBSCRIPTION_BYTES_MAX / 2;
+/// The older lines that come first, in bytes: they wait for a slow reader too.
+const OLDER_BYTES_MAX: usize = 8 << 20;
 /// How soon a thread notices that its reader is gone.
 const READER_CHECK: Duration = Duration::from_millis(250);
 /// A sign of life for the reader, which also shows whether it is still there.
@@ -116,7 +118,9 @@ impl Tail {
             store.observe("tail", budget);
             older
         };
-        let older = api.queries.run(api.limits.clone(), older).await??;
+        let result_bytes_max = api.limits.result_bytes_max.min(OLDER_BYTES_MAX);
+        let limits = Limits { result_bytes_max, ..api.limits.clone() };
+        let older = api.queries.run(limits, older).await??;
         // Had the store been recovered meanwhile, lines could be missing between old and new.
         if !api.store.is_ready() {
             return Err(HttpError::new(StatusCode::SERVICE_UNAVAILABLE, NOT_READY));
@@ -158,7 +162,7 @@ struct Feeder<'o> {
 
 impl Feeder<'_> {
     /// Until the reader is gone.
-    fn run(mut self, older: Vec<Entry>) -> Result<(), crate::engine::QueryError> {
+    fn run(mut self, older: Vec<Entry>) -> Result<(), QueryError> {
         let Self { live, subscription, outbox, scanned_bytes } = &mut self;
         let may_wait = || subscription.queued_bytes() <= WAITED_FOR_BYTES_MAX;
         for entry in older {

@@ -194,3 +194,33 @@ fn shortened(text: &str, bytes_max: usize) -> &str {
     let ends = (0..=bytes_max.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
     &text[..ends.unwrap_or(0)]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_pages_of_the_same_host_may_read() {
+        let allowed = |origin: Option<&str>, host: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, host.parse().unwrap());
+            if let Some(origin) = origin {
+                headers.insert(header::ORIGIN, origin.parse().unwrap());
+            }
+            check_origin(&headers).is_ok()
+        };
+        assert!(allowed(None, "logs.example"));
+        assert!(allowed(Some("https://logs.example"), "Logs.example"));
+        assert!(allowed(Some("http://127.0.0.1:7411"), "127.0.0.1:7411"));
+        for stranger in ["https://evil.example", "http://logs.example:81", "null", "", "logs/x"] {
+            assert!(!allowed(Some(stranger), "logs.example"), "{stranger}");
+        }
+    }
+
+    #[test]
+    fn a_reason_is_cut_between_characters() {
+        assert_eq!(shortened("short", 123), "short");
+        assert_eq!(shortened("aé", 2), "a");
+        assert_eq!(shortened("é", 1), "");
+    }
+}
