@@ -200,9 +200,9 @@ const LINE_BYTES: usize = 200;
 /// A reading client may be so far behind before the writer waits for it: on a machine that is too
 /// slow for the rate the test takes longer and shows the same.
 const LAG_MAX: u64 = 10_000;
-/// Twice what the parts may cost: 2 × 20 MiB of lines hot and being sealed, 8 MiB of runs and 6 MiB
-/// of entries for each of three tails, and the binary itself.
-const RSS_ANON_MAX: u64 = 192 << 20;
+/// More than twice what it takes (40 MiB). Each tail holds at most 8 MiB of runs and 5 MiB of entries;
+/// lines are hot and being sealed for a second each.
+const RSS_ANON_MAX: u64 = 96 << 20;
 
 /// 10,000 lines a second to three clients, one of which stops reading: the others get each line
 /// once and in order; the stopped one is told how many it missed.

@@ -127,7 +127,7 @@ mod tests {
                 if n == subscribed_at {
                     subscription = bed.store.subscribe(usize::MAX);
                 }
-                let run: Vec<_> = lines.iter().map(|line| {
+                let run = lines.iter().map(|line| {
                     time += 1;
                     (time, line.as_bytes(), INFO)
                 });
