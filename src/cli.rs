@@ -29,6 +29,8 @@ pub(crate) enum Command {
     Run(Box<RunArgs>),
     /// Search the collected logs
     Search(cli::search::SearchArgs),
+    /// Show the last lines, then each new one
+    Tail(cli::follow::TailArgs),
     /// List the names of labels, or the values of one
     Labels(cli::labels::LabelsArgs),
     /// List the streams: one a line, as a selector that can be pasted into a query

@@ -24,6 +24,7 @@ fn main() -> ExitCode {
     match cli.command {
         Command::Run(args) => run(&args, &given),
         Command::Search(args) => sawlog_query::cli::search::run(&args),
+        Command::Tail(args) => sawlog_query::cli::follow::run(&args),
         Command::Labels(args) => sawlog_query::cli::labels::run(&args),
         Command::Streams(args) => sawlog_query::cli::streams::run(&args),
         Command::Store(args) => sawlog_query::cli::store::run(&args),

@@ -67,6 +67,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let me = Incarnation::begin(&receiver_dir)?;
     let receiver = Receiver::new(store.clone(), producer.clone(), me.collector, me.number);
     let api = Api::new(store.clone(), receiver, registry.clone(), Limits::default(), BUILD)?;
+    let tails = api.tail_stopper();
     let demo = start_demo(&config)?;
     let collector = start_collector(&config, demo.as_ref(), producer, &registry)?;
     let aggregator = Aggregator::start(store.clone(), sealer, Box::new(log.consumer()))
@@ -82,6 +83,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let outcome = stop.wait(collector.as_ref(), &aggregator).await;
 
     tracing::info!("stopping");
+    // They would hold up the stop for as long as somebody reads them.
+    tails.stop();
     drop(ended);
     let stopped = tokio::task::spawn_blocking(move || stop_collecting(demo, collector)).await?;
     if tokio::time::timeout(STOP_TIMEOUT, server).await.is_err() {

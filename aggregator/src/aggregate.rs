@@ -179,7 +179,9 @@ fn assign_all(
     let mut replay_to = BTreeMap::new();
     for partition in 0..consumer.partitions() {
         consumer.assign(partition, store.position(partition))?;
-        replay_to.insert(partition, consumer.bounds(partition)?.high);
+        let high = consumer.bounds(partition)?.high;
+        store.subscribers.begin_at(partition, high);
+        replay_to.insert(partition, high);
     }
     Ok(replay_to)
 }

@@ -4,7 +4,7 @@ use std::mem::size_of;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sawlog_transport::{Frame, LineColumns, Piece, Run, StreamId};
+use sawlog_transport::{Frame, Labels, LineColumns, Piece, Run, StreamId};
 
 use crate::streams::StreamNumber;
 
@@ -13,6 +13,8 @@ use crate::streams::StreamNumber;
 pub struct HotRun {
     pub number: StreamNumber,
     pub stream: StreamId,
+    /// The stream's labels when the run was taken.
+    pub labels: Arc<Labels>,
     pub partition: u32,
     /// See `Block::arrivals`.
     pub arrival: u64,

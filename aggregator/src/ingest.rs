@@ -5,7 +5,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use sawlog_transport::limits;
 use sawlog_transport::run::Addresses;
-use sawlog_transport::{Batch, DecodeError, Frame, LineColumns, Piece, PieceKind, Run, StreamId};
+use sawlog_transport::{
+    Batch, DecodeError, Frame, Labels, LineColumns, Piece, PieceKind, Run, StreamId,
+};
 
 use crate::hot::HotRun;
 use crate::ledger::Ledger;
@@ -18,6 +20,11 @@ const RUN_BITS: u32 = 15;
 const LINE_BITS: u32 = 15;
 const _: () = assert!(limits::FRAME_LINES_MAX <= 1 << LINE_BITS);
 const _: () = assert!(limits::BATCH_TABLES_BYTES_MAX / 28 < 1 << RUN_BITS);
+
+/// The offset of the message that a run with this arrival number came in.
+pub(crate) fn message_offset(arrival: u64) -> u64 {
+    arrival >> (RUN_BITS + LINE_BITS)
+}
 
 /// Why a message was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -49,9 +56,11 @@ impl Store {
             }
         };
         let bytes: usize = taken.iter().map(|run| run.memory_bytes()).sum();
+        let taken: Vec<Arc<HotRun>> = taken.into_iter().map(Arc::new).collect();
         let mut data = self.data.write();
         data.hot_bytes += bytes;
-        data.hot.extend(taken.into_iter().map(Arc::new));
+        self.subscribers.feed(partition, offset, &taken);
+        data.hot.extend(taken);
         self.metrics.hot_bytes.set(data.hot_bytes as i64);
         drop(data);
         self.set_position(partition, offset + 1);
@@ -99,7 +108,10 @@ impl Store {
         place: Place,
     ) -> Option<HotRun> {
         let stream = inflated.batch.streams[run.stream as usize].id;
-        let hot = new_lines(&tables.ledger, inflated, run, stream, place);
+        let labels = tables.streams.get(place.number).map(|info| info.labels.clone());
+        let labels = labels.unwrap_or_default();
+        let source = Source { stream, labels, place };
+        let hot = new_lines(&tables.ledger, inflated, run, &source);
         for piece in &run.pieces {
             tables.ledger.insert(stream, piece);
         }
@@ -146,29 +158,30 @@ struct Place {
     arrival: u64,
 }
 
+/// Where a run comes from.
+struct Source {
+    stream: StreamId,
+    labels: Arc<Labels>,
+    place: Place,
+}
+
 fn text_pieces(pieces: &[Piece]) -> impl Iterator<Item = &Piece> {
     pieces.iter().filter(|piece| piece.kind == PieceKind::Text)
 }
 
 /// The lines of a run whose bytes are not settled; `None` if there is none.
-fn new_lines(
-    ledger: &Ledger,
-    inflated: &Inflated,
-    run: &Run,
-    stream: StreamId,
-    place: Place,
-) -> Option<HotRun> {
+fn new_lines(ledger: &Ledger, inflated: &Inflated, run: &Run, source: &Source) -> Option<HotRun> {
     if run.n_lines == 0 {
         return None;
     }
     let columns = &inflated.lines[run.frame as usize];
     let text = inflated.texts[run.frame as usize].slice(inflated.text_range(run));
-    let untouched = text_pieces(&run.pieces).all(|piece| ledger.is_free(stream, piece));
+    let untouched = text_pieces(&run.pieces).all(|piece| ledger.is_free(source.stream, piece));
     let mut lines = LineColumns::default();
     if !untouched {
         let mut whole = LineColumns::default();
         whole.extend_from(columns, run.lines());
-        return trimmed(ledger, run, &whole, &text, stream, place);
+        return trimmed(ledger, run, &whole, &text, source);
     }
     lines.extend_from(columns, run.lines());
     let frame = &inflated.batch.frames[run.frame as usize];
@@ -177,7 +190,7 @@ fn new_lines(
     // What stays must not keep alive what does not: memory is counted by what is seen.
     let frame = alone.then(|| frame.detached());
     let text = if alone { text } else { Bytes::copy_from_slice(&text) };
-    Some(hot_run(run, stream, place, Kept { pieces, lines, text, frame }))
+    Some(hot_run(run, source, Kept { pieces, lines, text, frame }))
 }
 
 /// What is kept of a run.
@@ -188,13 +201,14 @@ struct Kept {
     frame: Option<Frame>,
 }
 
-fn hot_run(run: &Run, stream: StreamId, place: Place, kept: Kept) -> HotRun {
+fn hot_run(run: &Run, source: &Source, kept: Kept) -> HotRun {
     let times = &kept.lines.times;
     HotRun {
-        number: place.number,
-        stream,
-        partition: place.partition,
-        arrival: place.arrival,
+        number: source.place.number,
+        stream: source.stream,
+        labels: source.labels.clone(),
+        partition: source.place.partition,
+        arrival: source.place.arrival,
         read_time: run.read_time,
         min_time: times.iter().min().copied().unwrap_or(0),
         max_time: times.iter().max().copied().unwrap_or(0),
@@ -211,8 +225,7 @@ fn trimmed(
     run: &Run,
     whole: &LineColumns,
     text: &Bytes,
-    stream: StreamId,
-    place: Place,
+    source: &Source,
 ) -> Option<HotRun> {
     let mut addresses = Addresses::new(&run.pieces);
     let mut kept_text = Vec::new();
@@ -225,7 +238,7 @@ fn trimmed(
         at += text_len + 1;
         let mut sources = Vec::new();
         addresses.next_pieces(u64::from(whole.source_lens[n]), &mut sources);
-        let new = missing_of(ledger, stream, &sources);
+        let new = missing_of(ledger, source.stream, &sources);
         let new_bytes: u64 = new.iter().map(Piece::bytes).sum();
         if new_bytes == 0 {
             continue;
@@ -247,7 +260,7 @@ fn trimmed(
         return None;
     }
     let kept = Kept { pieces, lines, text: kept_text.into(), frame: None };
-    Some(hot_run(run, stream, place, kept))
+    Some(hot_run(run, source, kept))
 }
 
 /// The parts of a line's source that are not settled.

@@ -21,13 +21,17 @@ mod slice;
 mod snapshot;
 mod store;
 mod streams;
+mod subscribe;
 pub mod words;
 
 #[cfg(test)]
 mod store_tests;
+#[cfg(test)]
+mod subscribe_tests;
 
 pub use aggregate::Aggregator;
 pub use error::{StoreError, error_chain};
+pub use hot::HotRun;
 pub use ingest::IngestError;
 pub use ledger::Ledger;
 pub use ranges::{Fate, Range, Ranges};
@@ -36,3 +40,4 @@ pub use slice::SliceReadError;
 pub use snapshot::{Opened, OpenedRun, Selection, Source};
 pub use store::{Store, StoreConfig};
 pub use streams::{StreamInfo, StreamNumber, StreamTable};
+pub use subscribe::{Fed, Missed, SUBSCRIPTION_BYTES_MAX, Seam, Subscription};

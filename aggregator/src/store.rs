@@ -20,6 +20,7 @@ use crate::record_file::sync_dir;
 use crate::seal::Sealer;
 use crate::slice::{Slice, SliceView, dir_of, ensure_dir};
 use crate::streams::StreamTable;
+use crate::subscribe::Subscribers;
 
 /// How a store is kept.
 #[derive(Clone, Debug)]
@@ -53,6 +54,8 @@ pub struct Store {
     pub(crate) metrics: Metrics,
     pub(crate) tables: RwLock<Tables>,
     pub(crate) data: RwLock<Data>,
+    /// Locked after `data` where both are.
+    pub(crate) subscribers: Subscribers,
     /// Partition → offset of the next message to be consumed, and a bell for it.
     consumed: (Mutex<BTreeMap<u32, u64>>, Condvar),
     /// What of it the manifest names.
@@ -99,6 +102,7 @@ impl Store {
             metrics,
             tables: RwLock::default(),
             data: RwLock::default(),
+            subscribers: Subscribers::default(),
             consumed: Default::default(),
             sealed: Mutex::default(),
             ready: AtomicBool::new(false),
@@ -130,6 +134,9 @@ impl Store {
         *self.data.write() = Data { slices, ..Data::default() };
         *self.consumed.0.lock() = record.positions.clone();
         *self.sealed.lock() = record.positions.clone();
+        for (partition, next) in &record.positions {
+            self.subscribers.begin_at(*partition, *next);
+        }
         Ok(Sealer::new(self.clone(), manifest, catalog, active, record, before))
     }
 
@@ -166,6 +173,7 @@ impl Store {
     }
 
     pub(crate) fn set_ready(&self) {
+        self.subscribers.set_live();
         self.ready.store(true, Ordering::Release);
     }
 

@@ -12,23 +12,23 @@ use sawlog_transport::{
 };
 
 use crate::prune::Formula;
-use crate::{Fate, Sealer, Selection, Store, StoreConfig};
+use crate::{Fate, OpenedRun, Sealer, Selection, Source, Store, StoreConfig};
 
 /// A store in a folder of its own, with the messages it was given.
-struct Bed {
+pub(crate) struct Bed {
     dir: tempfile::TempDir,
-    open: Option<(Arc<Store>, Sealer)>,
-    log: Vec<Bytes>,
+    pub(crate) open: Option<(Arc<Store>, Sealer)>,
+    pub(crate) log: Vec<Bytes>,
 }
 
 impl Bed {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut bed = Self { dir: tempfile::tempdir().unwrap(), open: None, log: Vec::new() };
         bed.reopen();
         bed
     }
 
-    fn store(&self) -> &Arc<Store> {
+    pub(crate) fn store(&self) -> &Arc<Store> {
         &self.open.as_ref().unwrap().0
     }
 
@@ -45,45 +45,57 @@ impl Bed {
         }
     }
 
-    fn send(&mut self, message: Bytes) {
+    pub(crate) fn send(&mut self, message: Bytes) {
         self.store().ingest(0, self.log.len() as u64, message.clone()).unwrap();
         self.log.push(message);
     }
 
-    fn seal(&mut self) {
+    pub(crate) fn seal(&mut self) {
         self.open.as_mut().unwrap().1.seal_now().unwrap();
     }
 
     /// All lines that the formula leaves: stream → generation → offset → text.
-    fn lines(&self, formula: &Formula) -> BTreeMap<(u128, u128, u64), Vec<u8>> {
+    fn lines(&self, formula: &Formula) -> Lines {
+        self.lines_of(formula, |_| true)
+    }
+
+    /// Those of them whose run is kept.
+    pub(crate) fn lines_of(&self, formula: &Formula, keep: impl Fn(&OpenedRun) -> bool) -> Lines {
         let selection = Selection { streams: None, from: i64::MIN, to: i64::MAX, formula };
         let mut found = BTreeMap::new();
         for source in self.store().select(&selection, || Ok::<(), crate::StoreError>(())).unwrap() {
-            let opened = source.open().unwrap();
-            let (lines, text) = (opened.lines().unwrap(), opened.text().unwrap());
-            let starts: Vec<usize> = std::iter::once(0)
-                .chain(lines.text_lens.iter().scan(0, |at, len| {
-                    *at += *len as usize + 1;
-                    Some(*at)
-                }))
-                .collect();
-            for run in &opened.runs {
-                let mut addresses = sawlog_transport::run::Addresses::new(&run.run.pieces);
-                for line in run.run.lines() {
-                    let (generation, offset) =
-                        addresses.next_line(lines.source_lens[line]).unwrap();
-                    let key = (run.stream.0, generation.0, offset);
-                    let line = text[starts[line]..starts[line + 1] - 1].to_vec();
-                    assert_eq!(found.insert(key, line), None, "a line twice");
-                }
-            }
+            add_lines(&mut found, &source, &keep);
         }
         found
     }
 }
 
+/// Stream, generation and offset → text.
+pub(crate) type Lines = BTreeMap<(u128, u128, u64), Vec<u8>>;
+
+/// Adds the lines of a source; none may be there already.
+pub(crate) fn add_lines(found: &mut Lines, source: &Source, keep: impl Fn(&OpenedRun) -> bool) {
+    let opened = source.open().unwrap();
+    let (lines, text) = (opened.lines().unwrap(), opened.text().unwrap());
+    let starts: Vec<usize> = std::iter::once(0)
+        .chain(lines.text_lens.iter().scan(0, |at, len| {
+            *at += *len as usize + 1;
+            Some(*at)
+        }))
+        .collect();
+    for run in opened.runs.iter().filter(|run| keep(run)) {
+        let mut addresses = sawlog_transport::run::Addresses::new(&run.run.pieces);
+        for line in run.run.lines() {
+            let (generation, offset) = addresses.next_line(lines.source_lens[line]).unwrap();
+            let key = (run.stream.0, generation.0, offset);
+            let line = text[starts[line]..starts[line + 1] - 1].to_vec();
+            assert_eq!(found.insert(key, line), None, "a line twice");
+        }
+    }
+}
+
 /// One run of whole lines of one generation, as a message.
-fn message(stream: u128, generation: u128, from: u64, lines: &[&[u8]]) -> Bytes {
+pub(crate) fn message(stream: u128, generation: u128, from: u64, lines: &[&[u8]]) -> Bytes {
     let mut columns = LineColumns::default();
     let mut text = Vec::new();
     for (n, line) in lines.iter().enumerate() {
@@ -251,7 +263,7 @@ fn action() -> impl Strategy<Value = Action> {
 }
 
 /// Line `n` of a stream's file, and where it begins.
-fn line_of(stream: u8, n: u8) -> (u64, String) {
+pub(crate) fn line_of(stream: u8, n: u8) -> (u64, String) {
     let text = |n: u8| format!("line {n} of stream {stream} {}", "x".repeat(usize::from(n) % 7));
     ((0..n).map(|before| text(before).len() as u64 + 1).sum(), text(n))
 }

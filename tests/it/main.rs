@@ -15,4 +15,5 @@ mod places;
 mod push;
 mod search_command;
 mod streams_api;
+mod tail;
 mod tidy;

@@ -105,12 +105,17 @@ impl Client {
         Self { addr, agent, command }
     }
 
+    /// The server's address.
+    pub(super) fn addr(&self) -> &str {
+        &self.addr
+    }
+
     /// The body of an answer, and whether the server warned that it is partial.
     pub(super) fn get(
         &self,
         path: &str,
         pairs: &Pairs<'_>,
-    ) -> Result<(impl Read + use<>, bool), CliError> {
+    ) -> Result<(impl Read + Send + use<>, bool), CliError> {
         let request = self.agent.get(format!("{}{path}", self.addr));
         let request = request.query_pairs(pairs.iter().map(|(name, value)| (*name, value)));
         let mut response = request.call().map_err(|err| self.unreachable(err))?;

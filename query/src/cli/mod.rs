@@ -1,6 +1,7 @@
 //! Subcommands that ask a running server.
 
 mod client;
+pub mod follow;
 pub mod labels;
 pub mod search;
 mod selector;
@@ -8,3 +9,4 @@ mod show;
 pub mod store;
 pub mod streams;
 mod time;
+mod wanted;

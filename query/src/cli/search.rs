@@ -1,24 +1,20 @@
 //! `sawlog search`: the lines that match, as they are or made readable.
 
-use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
 use std::process::ExitCode;
 
-use clap::{Args, ValueEnum};
-use serde::Deserialize;
+use clap::Args;
 
-use super::client::{Answer, CliError, Client, ServerArgs, exit_code, say};
-use super::show::{self, Color, Look};
+use super::client::{Answer, CliError, Client, exit_code, say};
+use super::follow::{Follow, follow};
 use super::time;
-use crate::lang::PlainOptions;
+use super::wanted::{Output, Wanted, write_line};
 
 /// Search the collected logs.
 #[derive(Args, Debug)]
 pub struct SearchArgs {
-    /// Words that must all occur, name:value for a label (app:checkout, level:error), and behind --
-    /// also -word for lines without it; or LogQL, which begins with {
-    #[arg(value_name = "WORDS")]
-    words: Vec<String>,
+    #[command(flatten)]
+    wanted: Wanted,
     /// From when on: 15m, 2h, 3d ago, or a time such as 2026-08-20T10:00:00Z
     #[arg(short, long, default_value = "1h", value_name = "TIME")]
     since: String,
@@ -28,31 +24,17 @@ pub struct SearchArgs {
     /// How many lines at most, the newest ones; 0 for all, in the order of their files
     #[arg(short = 'n', long = "limit", default_value_t = 100, value_name = "N")]
     limit: usize,
-    /// Letters match in either case
-    #[arg(short, long)]
-    ignore_case: bool,
-    /// Lines that do not match the words
-    #[arg(short = 'v', long)]
-    invert: bool,
-    /// default: time, app, stream and line; raw: the stored bytes; jsonl: one JSON object a line
-    #[arg(short, long, default_value = "default", value_enum)]
-    output: Output,
-    /// When the default output has colours
-    #[arg(long, default_value = "auto", value_enum, value_name = "WHEN")]
-    color: Color,
-    #[command(flatten)]
-    server: ServerArgs,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Output {
-    Default,
-    Raw,
-    Jsonl,
+    /// Go on with each new line that matches, until Ctrl-C; --limit counts the lines before
+    #[arg(short, long, conflicts_with = "until")]
+    follow: bool,
 }
 
 /// Runs the subcommand.
 pub fn run(args: &SearchArgs) -> ExitCode {
+    let SearchArgs { wanted, since, limit, .. } = args;
+    if args.follow {
+        return follow(&Follow { command: "search", wanted, since, limit: *limit });
+    }
     let answer = search(args, &mut io::stdout().lock());
     if let Ok(Answer { found: 0, partial: false }) = answer {
         hint_at_since(args);
@@ -72,8 +54,7 @@ fn hint_at_since(args: &SearchArgs) {
 fn search(args: &SearchArgs, out: &mut dyn Write) -> Result<Answer, CliError> {
     let (start, end) = time::range(&args.since, args.until.as_deref())?;
     let (body, partial) = ask(args, start, end)?;
-    let look =
-        Look::new(args.color, io::stdout().is_terminal(), &words(&args.words), args.options());
+    let look = args.wanted.look();
     let mut reader = BufReader::with_capacity(64 * 1024, body);
     let mut line = Vec::new();
     let mut found = 0;
@@ -84,82 +65,20 @@ fn search(args: &SearchArgs, out: &mut dyn Write) -> Result<Answer, CliError> {
             return Ok(Answer { found, partial });
         }
         found += 1;
-        write_line(args.output, &look, &line, out)?;
-    }
-}
-
-impl SearchArgs {
-    fn options(&self) -> PlainOptions {
-        PlainOptions { ignore_case: self.ignore_case, invert: self.invert }
+        write_line(args.wanted.output, &look, &line, out)?;
     }
 }
 
 /// The body of the answer, and whether the server warned of it.
 fn ask(args: &SearchArgs, start: i64, end: i64) -> Result<(impl Read, bool), CliError> {
-    let format = if args.output == Output::Raw { "raw" } else { "jsonl" };
-    let mut pairs = vec![
-        ("query", words(&args.words)),
-        ("start", time::rfc3339(start)),
-        ("end", time::rfc3339(end)),
-        ("format", format.to_owned()),
-        ("ignore_case", args.ignore_case.to_string()),
-        ("invert", args.invert.to_string()),
-    ];
+    let format = if args.wanted.output == Output::Raw { "raw" } else { "jsonl" };
+    let mut pairs = args.wanted.pairs();
+    pairs.push(("start", time::rfc3339(start)));
+    pairs.push(("end", time::rfc3339(end)));
+    pairs.push(("format", format.to_owned()));
     if args.limit > 0 {
         pairs.push(("limit", args.limit.to_string()));
     }
     let path = if args.limit == 0 { "/api/v1/export" } else { "/api/v1/search" };
-    Client::new(&args.server, "search").get(path, &pairs)
-}
-
-/// The words as one query: an argument with a space in it is one text, as the shell's quotes meant
-/// it, unless it is the whole query.
-pub(super) fn words(words: &[String]) -> String {
-    match words {
-        [one] => one.clone(),
-        many => {
-            let quote = |word: &String| {
-                let plain = !word.contains(char::is_whitespace) || word.starts_with('{');
-                if plain { word.clone() } else { quoted(word) }
-            };
-            many.iter().map(quote).collect::<Vec<_>>().join(" ")
-        }
-    }
-}
-
-/// The text in quotes, as plain words are quoted: only quotes and backslashes are escaped.
-fn quoted(word: &str) -> String {
-    format!("\"{}\"", word.replace('\\', "\\\\").replace('"', "\\\""))
-}
-
-/// The part of an entry that the default output shows.
-#[derive(Deserialize)]
-struct Shown {
-    ts: String,
-    labels: BTreeMap<String, String>,
-    #[serde(default)]
-    fields: BTreeMap<String, String>,
-    line: String,
-}
-
-fn write_line(
-    output: Output,
-    look: &Look,
-    line: &[u8],
-    out: &mut dyn Write,
-) -> Result<(), CliError> {
-    if output != Output::Default {
-        return out.write_all(line).map_err(CliError::Write);
-    }
-    let Shown { ts, labels, fields, line } = serde_json::from_slice(line)?;
-    let label = |name: &str| labels.get(name).map_or("-", String::as_str);
-    let level = labels.get("level").or_else(|| fields.get("detected_level"));
-    let shown = show::Shown {
-        time: &ts,
-        app: label("app"),
-        stream: label("stream"),
-        level: level.map_or("", String::as_str),
-        line: &line,
-    };
-    look.write(out, &shown).map_err(CliError::Write)
+    Client::new(&args.wanted.server, "search").get(path, &pairs)
 }

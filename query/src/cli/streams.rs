@@ -43,7 +43,7 @@ pub fn run(args: &StreamsArgs) -> ExitCode {
 }
 
 fn list(args: &StreamsArgs, terminal: bool, out: &mut dyn Write) -> Result<Answer, CliError> {
-    let choice = Choice::new(&super::search::words(&args.words))?;
+    let choice = Choice::new(&super::wanted::query(&args.words))?;
     let (start, end) = time::range(&args.since, None)?;
     let pairs = [
         ("match[]", selector::text_of(choice.matchers.clone())),

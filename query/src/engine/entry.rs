@@ -43,6 +43,18 @@ pub struct Entry {
     pub flags: LineFlags,
 }
 
+/// What an entry costs beside its line: bytes, roughly.
+const ENTRY_BYTES: usize = 200;
+
+impl Entry {
+    /// What the entry costs in memory, but for the labels, which a stream's entries share: bytes,
+    /// roughly.
+    pub fn memory_bytes(&self) -> usize {
+        let metadata = self.metadata.iter().map(|(name, value)| name.len() + value.len() + 50);
+        self.line.len() + ENTRY_BYTES + metadata.sum::<usize>()
+    }
+}
+
 /// The total order of entries: time, then stream, then the order of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Order {

@@ -36,6 +36,19 @@ pub struct LogQuery<'a> {
 /// # Errors
 /// The budget is used up, or the store cannot be read.
 pub fn run(store: &Store, query: &LogQuery<'_>, budget: &Budget) -> Result<Vec<Entry>, QueryError> {
+    run_among(store, query, budget, |_| true)
+}
+
+/// The same among the matching entries that `counts` leaves.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_among(
+    store: &Store,
+    query: &LogQuery<'_>,
+    budget: &Budget,
+    counts: impl Fn(&Found<'_>) -> bool,
+) -> Result<Vec<Entry>, QueryError> {
     let plan = Plan::new(store, query.log, query.from, query.to)?;
     let mut sources = plan.sources(store, budget)?;
     match query.direction {
@@ -47,7 +60,9 @@ pub fn run(store: &Store, query: &LogQuery<'_>, budget: &Budget) -> Result<Vec<E
         if best.is_settled_before(source) {
             break;
         }
-        scan(&plan, source, true, budget, &mut |found| best.offer(&plan, found))?;
+        let mut visit =
+            |found: &Found<'_>| if counts(found) { best.offer(&plan, found) } else { Ok(()) };
+        scan(&plan, source, true, budget, &mut visit)?;
     }
     let entries = best.entries.into_values();
     Ok(match query.direction {
@@ -63,9 +78,6 @@ struct Best<'q> {
     bytes: usize,
     limits: &'q super::budget::Limits,
 }
-
-/// What an entry costs beside its line: bytes, roughly.
-const ENTRY_BYTES: usize = 200;
 
 impl Best<'_> {
     /// Whether no entry of the source, and of those behind it, can be among the best.
@@ -97,21 +109,16 @@ impl Best<'_> {
             if !better {
                 return Ok(());
             }
-            self.bytes -= entry_bytes(&worst.remove());
+            self.bytes -= worst.remove().memory_bytes();
         }
         let entry = entry_of(plan, found);
-        self.bytes += entry_bytes(&entry);
+        self.bytes += entry.memory_bytes();
         if self.bytes > self.limits.result_bytes_max {
             return Err(QueryError::ResultLimit { limit: self.limits.result_bytes_max });
         }
         self.entries.insert(found.order, entry);
         Ok(())
     }
-}
-
-fn entry_bytes(entry: &Entry) -> usize {
-    let metadata = entry.metadata.iter().map(|(name, value)| name.len() + value.len() + 50);
-    entry.line.len() + ENTRY_BYTES + metadata.sum::<usize>()
 }
 
 /// An entry to be given back.

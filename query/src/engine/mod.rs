@@ -4,6 +4,7 @@
 pub mod budget;
 pub mod entry;
 pub mod export;
+pub mod live;
 pub mod log;
 pub mod metric;
 pub mod pipeline;

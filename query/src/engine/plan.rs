@@ -18,6 +18,7 @@ const STREAM_TERMS_MAX: usize = 2_000;
 /// A log query, ready to be run on a store.
 pub struct Plan {
     pub pipeline: Pipeline,
+    matchers: Vec<LabelMatch>,
     /// The streams that the selector leaves, and what of it each entry still has to pass.
     streams: HashMap<StreamNumber, StreamPlan>,
     formula_streams: Option<Vec<StreamNumber>>,
@@ -48,10 +49,7 @@ impl Plan {
     /// # Errors
     /// An expression that does not compile (the parser has checked them).
     pub fn new(store: &Store, log: &LogExpr, from: i64, to: i64) -> Result<Self, QueryError> {
-        let invalid = |err| QueryError::Invalid(format!("a regular expression is refused: {err}"));
-        let pipeline = Pipeline::new(&log.stages).map_err(invalid)?;
-        let matchers = log.matchers.iter().map(LabelMatch::new).collect::<Result<Vec<_>, _>>();
-        let matchers = matchers.map_err(invalid)?;
+        let (pipeline, matchers) = compile(log)?;
         let mut streams = HashMap::new();
         let table = store.streams();
         for (number, info) in table.iter() {
@@ -65,7 +63,25 @@ impl Plan {
         let all = table.len();
         drop(table);
         let formula_streams = index_terms(streams.keys().copied().collect(), all);
-        Ok(Self { pipeline, streams, formula_streams, from, to })
+        Ok(Self { pipeline, matchers, streams, formula_streams, from, to })
+    }
+
+    /// A plan for entries of all times, for streams that are told one at a time.
+    ///
+    /// # Errors
+    /// As [`Plan::new`].
+    pub fn of_single_streams(log: &LogExpr) -> Result<Self, QueryError> {
+        let (pipeline, matchers) = compile(log)?;
+        let (streams, formula_streams) = (HashMap::new(), None);
+        Ok(Self { pipeline, matchers, streams, formula_streams, from: i64::MIN, to: i64::MAX })
+    }
+
+    /// From now on the plan is for this stream only; false if its labels do not pass.
+    pub fn turn_to(&mut self, number: StreamNumber, labels: &Arc<Labels>) -> bool {
+        self.streams.clear();
+        let Some(level) = matches(&self.matchers, labels) else { return false };
+        self.streams.insert(number, StreamPlan { labels: labels.clone(), level });
+        true
     }
 
     /// What is to be known of a stream; `None` if it was not selected.
@@ -95,6 +111,13 @@ impl Plan {
 pub(super) fn index_terms(mut numbers: Vec<StreamNumber>, all: usize) -> Option<Vec<StreamNumber>> {
     numbers.sort_unstable();
     (numbers.len() <= STREAM_TERMS_MAX && numbers.len() < all).then_some(numbers)
+}
+
+fn compile(log: &LogExpr) -> Result<(Pipeline, Vec<LabelMatch>), QueryError> {
+    let invalid = |err| QueryError::Invalid(format!("a regular expression is refused: {err}"));
+    let pipeline = Pipeline::new(&log.stages).map_err(invalid)?;
+    let matchers = log.matchers.iter().map(LabelMatch::new).collect::<Result<_, _>>();
+    Ok((pipeline, matchers.map_err(invalid)?))
 }
 
 /// Whether a stream's labels pass; the matchers that each entry still has to pass.

@@ -49,6 +49,11 @@ impl Found<'_> {
         Uid { stream: self.run.stream, generation: address.0, offset: address.1 }
     }
 
+    /// The partition and the arrival number of the entry's run.
+    pub fn arrival(&self) -> (u32, u64) {
+        (self.run.partition, self.run.arrival)
+    }
+
     pub fn read_time(&self) -> i64 {
         self.run.run.read_time
     }

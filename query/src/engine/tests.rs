@@ -19,8 +19,8 @@ use super::{Budget, Entry, Limits, export, log};
 use crate::lang::{Expr, LogExpr, ParseOptions, parse};
 
 /// A store with lines that were given to it as runs.
-struct Bed {
-    store: Arc<Store>,
+pub(super) struct Bed {
+    pub(super) store: Arc<Store>,
     sealer: Sealer,
     next: u64,
     offsets: std::collections::HashMap<u128, u64>,
@@ -28,7 +28,7 @@ struct Bed {
 }
 
 impl Bed {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let config = StoreConfig::new(dir.path().join("store"));
         let (store, sealer) = Store::open(config, &prometheus::Registry::new()).unwrap();
@@ -36,7 +36,7 @@ impl Bed {
     }
 
     /// One run of a stream, as one message.
-    fn send(&mut self, stream: u128, lines: &[(i64, &[u8], LineFlags)]) {
+    pub(super) fn send(&mut self, stream: u128, lines: &[(i64, &[u8], LineFlags)]) {
         let mut columns = LineColumns::default();
         let mut text = Vec::new();
         for (time, line, flags) in lines {
@@ -63,11 +63,11 @@ impl Bed {
         self.next += 1;
     }
 
-    fn seal(&mut self) {
+    pub(super) fn seal(&mut self) {
         self.sealer.seal_now().unwrap();
     }
 
-    fn log(&self, query: &str, limit: usize, direction: Direction) -> Vec<Entry> {
+    pub(super) fn log(&self, query: &str, limit: usize, direction: Direction) -> Vec<Entry> {
         let log = log_expr(query);
         let query = LogQuery { log: &log, from: i64::MIN, to: i64::MAX, limit, direction };
         log::run(&self.store, &query, &Budget::new(Limits::default())).unwrap()
@@ -78,14 +78,14 @@ impl Bed {
     }
 }
 
-fn log_expr(query: &str) -> LogExpr {
+pub(super) fn log_expr(query: &str) -> LogExpr {
     match parse(query, ParseOptions { allow_empty_selector: true }) {
         Ok(Expr::Log(log)) => log,
         other => panic!("{query}: {other:?}"),
     }
 }
 
-const INFO: LineFlags = LineFlags(Level::Info as u8);
+pub(super) const INFO: LineFlags = LineFlags(Level::Info as u8);
 
 /// Parts of lines and of filters, so that they meet often: case, non-ASCII, escapes, ids.
 fn fragment() -> impl Strategy<Value = String> {
@@ -119,18 +119,18 @@ fn fragment() -> impl Strategy<Value = String> {
     proptest::sample::select(parts.to_vec()).prop_map(str::to_owned)
 }
 
-fn text() -> impl Strategy<Value = String> {
+pub(super) fn text() -> impl Strategy<Value = String> {
     proptest::collection::vec(fragment(), 0..5).prop_map(|parts| parts.concat())
 }
 
 #[derive(Clone, Debug)]
-enum Filter {
+pub(super) enum Filter {
     Contains(String, bool),
     Matches(String, bool),
 }
 
 impl Filter {
-    fn logql(&self) -> String {
+    pub(super) fn logql(&self) -> String {
         match self {
             Filter::Contains(text, yes) => {
                 format!("{} {}", ["!=", "|="][usize::from(*yes)], quote(text))
@@ -182,7 +182,7 @@ fn pattern() -> impl Strategy<Value = String> {
         .prop_map(|(parts, fold)| format!("{}{}", if fold { "(?i)" } else { "" }, parts.concat()))
 }
 
-fn filter() -> impl Strategy<Value = Filter> {
+pub(super) fn filter() -> impl Strategy<Value = Filter> {
     prop_oneof![
         (text(), any::<bool>()).prop_map(|(text, yes)| Filter::Contains(text, yes)),
         (0usize..30, 1usize..9, text(), any::<bool>()).prop_map(|(from, len, text, yes)| {

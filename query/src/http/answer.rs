@@ -99,24 +99,50 @@ pub(super) fn label_sets<'l>(
 /// Entries, grouped by their labels, each group in the order of the entries.
 pub(super) fn streams(entries: &[Entry], flags: Option<&str>, budget: &Budget) -> Response {
     let categorize = flags.is_some_and(|f| f.split(',').any(|flag| flag.trim() == CATEGORIZE));
-    let mut groups: Vec<Group<'_>> = Vec::new();
-    let mut index: BTreeMap<Pairs, usize> = BTreeMap::new();
-    for entry in entries {
-        let labels = labels_of(entry, !categorize);
-        let at = *index.entry(labels.clone()).or_insert_with(|| {
-            groups.push(Group { stream: labels, entries: Vec::new(), categorize });
-            groups.len() - 1
-        });
-        groups[at].entries.push(entry);
-    }
     let encoding_flags = flags.map(|f| f.split(',').map(str::to_owned).collect());
     let data = QueryData {
         result_type: "streams",
         encoding_flags,
-        result: groups,
+        result: groups(entries, Shape { categorize, time_digits: 0 }),
         stats: stats(budget, entries.len()),
     };
     Json(Envelope { status: "success", warnings: budget.warnings(), data }).into_response()
+}
+
+/// How entries are written.
+#[derive(Clone, Copy)]
+pub(super) struct Shape {
+    /// Metadata apart from the labels, as the flag asks for.
+    pub(super) categorize: bool,
+    /// Times have at least so many digits.
+    pub(super) time_digits: usize,
+}
+
+/// Entries by labels, each group in the order of the entries.
+pub(super) fn groups(entries: &[Entry], shape: Shape) -> Vec<Group<'_>> {
+    let mut groups: Vec<Group<'_>> = Vec::new();
+    let mut index: BTreeMap<Pairs, usize> = BTreeMap::new();
+    let mut last: Option<(&Entry, usize)> = None;
+    for entry in entries {
+        // Mostly it is the stream of the entry before: its labels need not be written out.
+        let like_last = last.filter(|(last, _)| {
+            Arc::ptr_eq(&last.labels, &entry.labels)
+                && (shape.categorize || last.metadata == entry.metadata)
+        });
+        let at = like_last.map_or_else(
+            || {
+                let labels = labels_of(entry, !shape.categorize);
+                *index.entry(labels).or_insert_with_key(|labels| {
+                    groups.push(Group { stream: labels.clone(), entries: Vec::new(), shape });
+                    groups.len() - 1
+                })
+            },
+            |(_, at)| at,
+        );
+        groups[at].entries.push(entry);
+        last = Some((entry, at));
+    }
+    groups
 }
 
 /// Labels as text, in order of name: bytes that are no UTF-8 become U+FFFD only here.
@@ -141,10 +167,11 @@ fn labels_of(entry: &Entry, fold: bool) -> Pairs {
     pairs
 }
 
-struct Group<'e> {
+/// The entries of one set of labels.
+pub(super) struct Group<'e> {
     stream: Pairs,
     entries: Vec<&'e Entry>,
-    categorize: bool,
+    shape: Shape,
 }
 
 /// Pairs as a JSON object in their order.
@@ -160,11 +187,8 @@ impl Serialize for Group<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut group = serializer.serialize_struct("stream", 2)?;
         group.serialize_field("stream", &Object(&self.stream))?;
-        let values: Vec<LokiEntry<'_>> = self
-            .entries
-            .iter()
-            .map(|entry| LokiEntry { entry, categorize: self.categorize })
-            .collect();
+        let values: Vec<LokiEntry<'_>> =
+            self.entries.iter().map(|entry| LokiEntry { entry, shape: self.shape }).collect();
         group.serialize_field("values", &values)?;
         group.end()
     }
@@ -173,15 +197,16 @@ impl Serialize for Group<'_> {
 /// `["<nanoseconds>","line"]`, with a third member where metadata is told apart.
 struct LokiEntry<'e> {
     entry: &'e Entry,
-    categorize: bool,
+    shape: Shape,
 }
 
 impl Serialize for LokiEntry<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut value = serializer.serialize_seq(None)?;
-        value.serialize_element(&self.entry.time.to_string())?;
+        let digits = self.shape.time_digits;
+        value.serialize_element(&format!("{:0digits$}", self.entry.time))?;
         value.serialize_element(&String::from_utf8_lossy(&self.entry.line))?;
-        if self.categorize {
+        if self.shape.categorize {
             value.serialize_element(&Categories(self.entry))?;
         }
         value.end()

@@ -1,7 +1,7 @@
 //! The query side's own metrics.
 
 use prometheus::{
-    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
+    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
 
 /// Counters, gauges and histograms of the HTTP API.
@@ -13,6 +13,8 @@ pub(super) struct Metrics {
     pub(super) scanned_bytes: IntCounter,
     pub(super) pushed_entries: IntCounter,
     pub(super) push_retries: IntCounter,
+    pub(super) tail_clients: IntGauge,
+    pub(super) tail_dropped_lines: IntCounter,
 }
 
 impl Metrics {
@@ -39,6 +41,11 @@ impl Metrics {
                 "sawlog_push_retries_total",
                 "Pushed entries that were held already.",
             )?,
+            tail_clients: IntGauge::new("sawlog_query_tail_clients", "Live tails running.")?,
+            tail_dropped_lines: IntCounter::new(
+                "sawlog_query_tail_dropped_lines_total",
+                "Lines that were not sent to a tail because its reader was slow.",
+            )?,
         };
         registry.register(Box::new(this.running.clone()))?;
         registry.register(Box::new(this.requests.clone()))?;
@@ -46,6 +53,8 @@ impl Metrics {
         registry.register(Box::new(this.scanned_bytes.clone()))?;
         registry.register(Box::new(this.pushed_entries.clone()))?;
         registry.register(Box::new(this.push_retries.clone()))?;
+        registry.register(Box::new(this.tail_clients.clone()))?;
+        registry.register(Box::new(this.tail_dropped_lines.clone()))?;
         Ok(this)
     }
 }

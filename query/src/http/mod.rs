@@ -12,6 +12,7 @@ mod push;
 mod running;
 mod search;
 mod streams;
+mod tail;
 
 use std::sync::Arc;
 
@@ -26,6 +27,8 @@ use metrics::Metrics;
 pub use params::duration;
 pub(crate) use params::parse_time;
 use running::Running;
+pub use tail::TailStopper;
+use tail::{TAILS_MAX, Tails};
 
 /// The largest body of a push, as it comes and inflated: bytes.
 pub const PUSH_BYTES_MAX: usize = 32 * 1024 * 1024;
@@ -46,6 +49,7 @@ pub struct Api {
     queries: Running,
     exports: Running,
     pushes: Running,
+    tails: Tails,
     metrics: Metrics,
 }
 
@@ -67,6 +71,7 @@ impl Api {
             queries: places("query", QUERIES_MAX),
             exports: places("export", EXPORTS_MAX),
             pushes: places("push", PUSHES_MAX),
+            tails: Tails::new(Running::new(TAILS_MAX, metrics.tail_clients.clone())),
             store,
             receiver: Arc::new(receiver),
             registry,
@@ -74,6 +79,11 @@ impl Api {
             build,
             metrics,
         })
+    }
+
+    /// What ends all tails when the server stops; without it they last as long as their readers.
+    pub fn tail_stopper(&self) -> TailStopper {
+        self.tails.stopper()
     }
 
     /// All routes.
@@ -87,9 +97,11 @@ impl Api {
             .route("/series", get(streams::series).post(streams::series))
             .route("/index/stats", get(streams::index_stats).post(streams::index_stats))
             .route("/status/buildinfo", get(build_info::build_info))
+            .route("/tail", get(tail::socket::tail))
             .route("/push", post(push::push));
         let own = Router::new()
             .route("/search", get(search::search).post(search::search))
+            .route("/tail", get(tail::lines::tail))
             .route("/export", get(search::export).post(search::export));
         Router::new()
             .nest("/loki/api/v1", loki)

@@ -92,7 +92,7 @@ async fn find(api: &Arc<Api>, params: &Params) -> Result<Response, HttpError> {
 }
 
 /// The log query of `query`, plain words or LogQL.
-async fn log_expr(params: &Params) -> Result<LogExpr, HttpError> {
+pub(super) async fn log_expr(params: &Params) -> Result<LogExpr, HttpError> {
     let options =
         PlainOptions { ignore_case: params.flag("ignore_case")?, invert: params.flag("invert")? };
     let query = params.get("query").unwrap_or_default().to_owned();
@@ -208,7 +208,7 @@ fn write_entry(out: &mut Vec<u8>, entry: &Entry, format: Format) {
 
 /// An entry as one JSON object.
 #[derive(Serialize)]
-struct JsonEntry {
+pub(super) struct JsonEntry {
     ts: String,
     observed_ts: String,
     uid: String,
@@ -227,7 +227,7 @@ struct JsonEntry {
 }
 
 impl JsonEntry {
-    fn of(entry: &Entry) -> Self {
+    pub(super) fn of(entry: &Entry) -> Self {
         let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
         Self {
             ts: rfc3339(entry.time),
