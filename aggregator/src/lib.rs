@@ -5,7 +5,10 @@
 mod aggregate;
 pub mod block;
 mod catalog;
+mod clock;
+mod disk_usage;
 mod error;
+mod expiry;
 mod hot;
 mod index;
 mod ingest;
@@ -16,17 +19,23 @@ mod pack;
 pub mod prune;
 mod ranges;
 mod record_file;
+mod retention;
 mod seal;
 mod slice;
 mod snapshot;
+mod stats;
 mod store;
 mod streams;
 pub mod words;
 
 #[cfg(test)]
+mod retention_tests;
+#[cfg(test)]
 mod store_tests;
 
 pub use aggregate::Aggregator;
+pub use clock::Clock;
+pub use disk_usage::DiskUsage;
 pub use error::{StoreError, error_chain};
 pub use ingest::IngestError;
 pub use ledger::Ledger;
@@ -34,5 +43,6 @@ pub use ranges::{Fate, Range, Ranges};
 pub use seal::Sealer;
 pub use slice::SliceReadError;
 pub use snapshot::{Opened, OpenedRun, Selection, Source};
+pub use stats::{SliceStats, StoreStats};
 pub use store::{Store, StoreConfig};
 pub use streams::{StreamInfo, StreamNumber, StreamTable};

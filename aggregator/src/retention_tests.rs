@@ -1,0 +1,1 @@
+//! Retention against a simple model.
