@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use serde::Deserialize;
 
-use crate::cli::{RunArgs, duration};
+use crate::cli::{RunArgs, duration, size};
 
 /// The configuration file.
 #[derive(Debug, Default, Deserialize)]
@@ -19,6 +19,8 @@ struct File {
     #[serde(default)]
     paths: Vec<String>,
     seal_interval: Option<String>,
+    retention: Option<String>,
+    retention_bytes: Option<String>,
     #[serde(default)]
     no_auth_i_know: bool,
 }
@@ -31,6 +33,8 @@ pub(crate) struct Config {
     pub(crate) mesos_work_dir: Option<PathBuf>,
     pub(crate) paths: Vec<String>,
     pub(crate) seal_interval: Duration,
+    pub(crate) retention: Option<Duration>,
+    pub(crate) retention_bytes: Option<u64>,
 }
 
 impl Config {
@@ -46,6 +50,14 @@ impl Config {
                 .map_err(anyhow::Error::msg)
                 .context("seal_interval in the configuration file")?,
             (None, None) => Duration::from_secs(600),
+        };
+        let retention = match args.retention {
+            Some(age) => Some(age),
+            None => parsed("retention", file.retention.as_deref(), duration)?,
+        };
+        let retention_bytes = match args.retention_bytes {
+            Some(bytes) => Some(bytes),
+            None => parsed("retention_bytes", file.retention_bytes.as_deref(), size)?,
         };
         let listen =
             args.listen.or(file.listen).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 7411)));
@@ -64,8 +76,20 @@ impl Config {
             mesos_work_dir: mesos_work_dir.as_deref().map(absolute).transpose()?,
             paths: paths.iter().map(|glob| absolute_glob(glob)).collect::<Result<_, _>>()?,
             seal_interval,
+            retention,
+            retention_bytes,
         })
     }
+}
+
+/// A setting of the file that is written as text.
+fn parsed<T>(
+    name: &str,
+    text: Option<&str>,
+    parse: impl Fn(&str) -> Result<T, String>,
+) -> anyhow::Result<Option<T>> {
+    let value = text.map(parse).transpose().map_err(anyhow::Error::msg);
+    value.with_context(|| format!("{name} in the configuration file"))
 }
 
 fn absolute(path: &Path) -> anyhow::Result<PathBuf> {

@@ -46,6 +46,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let store_config = StoreConfig {
         seal_interval: config.seal_interval,
         ..StoreConfig::new(config.data.join("store"))
+            .with_retention(config.retention, config.retention_bytes)
     };
     let (store, sealer) = Store::open(store_config, &registry).context("cannot open the store")?;
     let log_config = EmbeddedConfig {

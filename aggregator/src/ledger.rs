@@ -39,6 +39,11 @@ impl Ledger {
         self.ranges.get(&(stream, generation))
     }
 
+    /// All generations and what is known of them, in no particular order.
+    pub fn iter(&self) -> impl Iterator<Item = (&(StreamId, GenerationId), &Ranges)> {
+        self.ranges.iter()
+    }
+
     /// Whether nothing of the piece is settled yet.
     pub fn is_free(&self, stream: StreamId, piece: &Piece) -> bool {
         self.get(stream, piece.generation).is_none_or(|r| r.is_free(piece.from, piece.to))

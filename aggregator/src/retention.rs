@@ -65,7 +65,7 @@ impl Sealer {
     }
 
     /// The ids of slices that are to be dropped, the oldest first.
-    fn doomed(&self, now: i64) -> BTreeSet<u64> {
+    pub(crate) fn doomed(&self, now: i64) -> BTreeSet<u64> {
         let config = &self.store.config;
         let too_old =
             |mark: &&SliceMark| config.retention_age.is_some_and(|age| is_older(mark, now, age));

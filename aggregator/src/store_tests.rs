@@ -15,47 +15,56 @@ use crate::prune::Formula;
 use crate::{Fate, Sealer, Selection, Store, StoreConfig};
 
 /// A store in a folder of its own, with the messages it was given.
-struct Bed {
+pub(crate) struct Bed {
     dir: tempfile::TempDir,
-    open: Option<(Arc<Store>, Sealer)>,
-    log: Vec<Bytes>,
+    pub(crate) config: StoreConfig,
+    pub(crate) open: Option<(Arc<Store>, Sealer)>,
+    pub(crate) log: Vec<Bytes>,
 }
 
 impl Bed {
     fn new() -> Self {
-        let mut bed = Self { dir: tempfile::tempdir().unwrap(), open: None, log: Vec::new() };
+        Self::with(|config| config)
+    }
+
+    pub(crate) fn with(configure: impl FnOnce(StoreConfig) -> StoreConfig) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        // Slices roll after a few lines, so that every run of a test crosses some.
+        let config = StoreConfig { slice_bytes: 400, ..StoreConfig::new(dir.path().join("store")) };
+        let mut bed = Self { dir, config: configure(config), open: None, log: Vec::new() };
         bed.reopen();
         bed
     }
 
-    fn store(&self) -> &Arc<Store> {
+    pub(crate) fn store(&self) -> &Arc<Store> {
         &self.open.as_ref().unwrap().0
     }
 
     /// As after a crash: what was not sealed is consumed again.
-    fn reopen(&mut self) {
+    pub(crate) fn reopen(&mut self) {
         self.open = None;
-        // Slices roll after a few lines, so that every run of a test crosses some.
-        let config =
-            StoreConfig { slice_bytes: 400, ..StoreConfig::new(self.dir.path().join("store")) };
-        self.open = Some(Store::open(config, &prometheus::Registry::new()).unwrap());
+        self.open = Some(Store::open(self.config.clone(), &prometheus::Registry::new()).unwrap());
         let from = self.store().position(0) as usize;
         for (offset, message) in self.log.iter().enumerate().skip(from) {
             self.store().ingest(0, offset as u64, message.clone()).unwrap();
         }
     }
 
-    fn send(&mut self, message: Bytes) {
+    pub(crate) fn send(&mut self, message: Bytes) {
         self.store().ingest(0, self.log.len() as u64, message.clone()).unwrap();
         self.log.push(message);
     }
 
-    fn seal(&mut self) {
-        self.open.as_mut().unwrap().1.seal_now().unwrap();
+    pub(crate) fn seal(&mut self) {
+        self.sealer().seal_now().unwrap();
+    }
+
+    pub(crate) fn sealer(&mut self) -> &mut Sealer {
+        &mut self.open.as_mut().unwrap().1
     }
 
     /// All lines that the formula leaves: stream → generation → offset → text.
-    fn lines(&self, formula: &Formula) -> BTreeMap<(u128, u128, u64), Vec<u8>> {
+    pub(crate) fn lines(&self, formula: &Formula) -> BTreeMap<(u128, u128, u64), Vec<u8>> {
         let selection = Selection { streams: None, from: i64::MIN, to: i64::MAX, formula };
         let mut found = BTreeMap::new();
         for source in self.store().select(&selection, || Ok::<(), crate::StoreError>(())).unwrap() {
@@ -83,7 +92,7 @@ impl Bed {
 }
 
 /// One run of whole lines of one generation, as a message.
-fn message(stream: u128, generation: u128, from: u64, lines: &[&[u8]]) -> Bytes {
+pub(crate) fn message(stream: u128, generation: u128, from: u64, lines: &[&[u8]]) -> Bytes {
     let mut columns = LineColumns::default();
     let mut text = Vec::new();
     for (n, line) in lines.iter().enumerate() {
@@ -103,7 +112,7 @@ fn message(stream: u128, generation: u128, from: u64, lines: &[&[u8]]) -> Bytes 
     builder.finish()
 }
 
-fn texts(bed: &Bed) -> Vec<String> {
+pub(crate) fn texts(bed: &Bed) -> Vec<String> {
     let all = bed.lines(&Formula::Any);
     all.values().map(|line| String::from_utf8_lossy(line).into_owned()).collect()
 }
@@ -251,7 +260,7 @@ fn action() -> impl Strategy<Value = Action> {
 }
 
 /// Line `n` of a stream's file, and where it begins.
-fn line_of(stream: u8, n: u8) -> (u64, String) {
+pub(crate) fn line_of(stream: u8, n: u8) -> (u64, String) {
     let text = |n: u8| format!("line {n} of stream {stream} {}", "x".repeat(usize::from(n) % 7));
     ((0..n).map(|before| text(before).len() as u64 + 1).sum(), text(n))
 }

@@ -9,5 +9,6 @@ mod logql;
 mod mesos_logger;
 mod node;
 mod push;
+mod retention;
 mod search_command;
 mod tidy;

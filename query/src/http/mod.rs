@@ -10,6 +10,7 @@ mod params;
 mod push;
 mod running;
 mod search;
+mod store;
 
 use std::sync::Arc;
 
@@ -80,7 +81,8 @@ impl Api {
             .route("/push", post(push::push));
         let own = Router::new()
             .route("/search", get(search::search).post(search::search))
-            .route("/export", get(search::export).post(search::export));
+            .route("/export", get(search::export).post(search::export))
+            .route("/store/stats", get(store::stats));
         Router::new()
             .nest("/loki/api/v1", loki)
             .nest("/api/v1", own)
