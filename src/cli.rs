@@ -73,11 +73,11 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     #[arg(env = "SAWLOG_SEAL_INTERVAL", hide_env_values = true)]
     pub(crate) seal_interval: Option<Duration>,
-    /// Delete lines that are older, such as 30d [default: they stay]
+    /// Drop lines this long after they were stored, such as 30d [default: they stay]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     #[arg(env = "SAWLOG_RETENTION", hide_env_values = true)]
     pub(crate) retention: Option<Duration>,
-    /// Delete the oldest lines when the store takes more, such as 100GB [default: they stay]
+    /// Drop the oldest lines while the store takes more on disk, such as 100GB [default: they stay]
     #[arg(long, value_name = "BYTES", value_parser = size)]
     #[arg(env = "SAWLOG_RETENTION_BYTES", hide_env_values = true)]
     pub(crate) retention_bytes: Option<u64>,

@@ -51,8 +51,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         .with_context(|| format!("cannot create --data {}", config.data.display()))?;
     let store_config = StoreConfig {
         seal_interval: config.seal_interval,
-        // Here go config.retention and config.retention_bytes.
         ..StoreConfig::new(config.data.join("store"))
+            .with_retention(config.retention, config.retention_bytes)
     };
     let (store, sealer) = Store::open(store_config, &registry).context("cannot open the store")?;
     let log_config = EmbeddedConfig {

@@ -17,6 +17,8 @@ use crate::store::Store;
 const POLL: Duration = Duration::from_millis(50);
 /// How long the aggregator waits before it tries again after an error, at first and at most.
 const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
+/// How often it is looked whether slices are to be dropped, besides after each seal.
+const RETENTION_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The running aggregator.
 pub struct Aggregator {
@@ -149,6 +151,9 @@ fn round(
                 unsealed.since = Some(Instant::now());
             }
         }
+        if sealing.retention_is_due() {
+            sealing.begin_retention();
+        }
     }
     sealing.wait(consumer)?;
     sealing.begin();
@@ -213,14 +218,25 @@ fn handle(store: &Store, event: Event) -> Option<u32> {
     None
 }
 
+/// What the sealing thread is asked to do; it looks after retention each time.
+enum Job {
+    Seal(SealJob),
+    Retain,
+}
+
+/// The positions that the manifest's last record names, and those of the record before it.
+type Positions = (BTreeMap<u32, u64>, BTreeMap<u32, u64>);
+
 /// The sealing thread and what it is doing.
 struct Sealing {
     store: Arc<Store>,
     /// `None` only while dropping.
-    jobs: Option<mpsc::SyncSender<SealJob>>,
+    jobs: Option<mpsc::SyncSender<Job>>,
     thread: Option<JoinHandle<()>>,
-    done: mpsc::Receiver<Result<BTreeMap<u32, u64>, StoreError>>,
+    done: mpsc::Receiver<Result<Positions, StoreError>>,
     busy: bool,
+    /// When the last job began.
+    began: Option<Instant>,
     /// What the manifest's last record names, as of the last seal that is done.
     sealed: BTreeMap<u32, u64>,
     /// What the record before it names. The transport keeps what lies behind it, so that a damaged
@@ -230,13 +246,13 @@ struct Sealing {
 
 impl Sealing {
     fn start(store: Arc<Store>, mut sealer: Sealer) -> Self {
-        let (jobs, next_job) = mpsc::sync_channel::<SealJob>(1);
+        let (jobs, next_job) = mpsc::sync_channel::<Job>(1);
         let (tell, done) = mpsc::sync_channel(1);
         let sealed = sealer.sealed_positions().clone();
         let released = sealer.positions_before();
         let thread = std::thread::spawn(move || {
             for job in next_job {
-                let result = sealer.seal(job).map(|()| sealer.sealed_positions().clone());
+                let result = work(&mut sealer, job);
                 let failed = result.is_err();
                 if tell.send(result).is_err() || failed {
                     return;
@@ -244,7 +260,7 @@ impl Sealing {
             }
         });
         let (jobs, thread) = (Some(jobs), Some(thread));
-        Self { store, jobs, thread, done, busy: false, sealed, released }
+        Self { store, jobs, thread, done, busy: false, began: None, sealed, released }
     }
 
     /// Whether the transport still keeps messages that are sealed.
@@ -260,9 +276,29 @@ impl Sealing {
     }
 
     fn begin(&mut self) {
-        if let (Some(job), Some(jobs)) = (self.store.begin_seal(self.is_behind()), &self.jobs) {
+        if let Some(job) = self.store.begin_seal(self.is_behind()) {
+            self.give(Job::Seal(job));
+        }
+    }
+
+    /// Whether slices may have grown too old with no seal to notice.
+    fn retention_is_due(&self) -> bool {
+        let config = &self.store.config;
+        let wanted = config.retention_age.is_some() || config.retention_bytes.is_some();
+        let due = self.began.is_none_or(|at| at.elapsed() >= RETENTION_INTERVAL);
+        wanted && due && !self.busy
+    }
+
+    /// No seal begins before it is done: what it writes goes between two of them.
+    fn begin_retention(&mut self) {
+        self.give(Job::Retain);
+    }
+
+    fn give(&mut self, job: Job) {
+        if let Some(jobs) = &self.jobs {
             // A thread that is gone is noticed by `wait`.
             self.busy = true;
+            self.began = Some(Instant::now());
             jobs.send(job).unwrap_or_default();
         }
     }
@@ -290,15 +326,23 @@ impl Sealing {
 
     fn finish(
         &mut self,
-        result: Result<BTreeMap<u32, u64>, StoreError>,
+        result: Result<Positions, StoreError>,
         consumer: &mut dyn Consumer,
     ) -> Result<(), StoreError> {
         self.busy = false;
         let positions = result.inspect_err(|_| self.store.metrics.seal_failures.inc())?;
-        self.released = std::mem::replace(&mut self.sealed, positions);
+        (self.sealed, self.released) = positions;
         self.release(consumer);
         Ok(())
     }
+}
+
+fn work(sealer: &mut Sealer, job: Job) -> Result<Positions, StoreError> {
+    if let Job::Seal(job) = job {
+        sealer.seal(job)?;
+    }
+    sealer.retain()?;
+    Ok((sealer.sealed_positions().clone(), sealer.positions_before()))
 }
 
 impl Drop for Sealing {

@@ -7,7 +7,7 @@
 
 use bytes::Bytes;
 use sawlog_transport::batch::{put_runs, take_runs};
-use sawlog_transport::limits::{MESSAGE_BYTES_MAX, stored_bytes_max};
+use sawlog_transport::limits::{FRAME_LINES_MAX, MESSAGE_BYTES_MAX, stored_bytes_max};
 use sawlog_transport::{Codec, Frame, LineColumns, Run, StreamId, varint};
 
 use crate::streams::StreamNumber;
@@ -134,33 +134,59 @@ impl Block {
         if Self::stored_len(&header)? != bytes.len() {
             return Err(BlockError::Damaged("length"));
         }
-        let table_len = word(&header, 12) as usize;
+        let table_len = Self::table_len(&header);
         let seal = u64::from(word(&header, 16)) | u64::from(word(&header, 20)) << 32;
         let mut rest = bytes.split_off(HEADER_BYTES);
         if rest.len() < table_len {
             return Err(BlockError::Damaged("length"));
         }
-        let table = rest.split_to(table_len);
-        if crc32c::crc32c(&table) != word(&header, 32) {
-            return Err(BlockError::Damaged("table"));
-        }
-        let raw_len = word(&header, 36) as usize;
-        if raw_len > TABLE_BYTES_MAX {
-            return Err(BlockError::Damaged("table"));
-        }
-        let table = Codec::Zstd(1).decompress(&table, raw_len, "the block's table")?;
+        let table = inflate_table(&header, &rest.split_to(table_len))?;
         let frame = Frame::read(&mut rest)?;
         let (streams, runs, arrivals) =
-            take_table(&mut &table[..], &frame).ok_or(BlockError::Damaged("table"))?;
+            take_table(&mut &table[..], frame.n_lines()).ok_or(BlockError::Damaged("table"))?;
         Ok(Block { seal, partition: word(&header, 24), streams, runs, arrivals, frame })
     }
+
+    /// How long the table as stored is, which follows the header.
+    pub(crate) fn table_len(header: &[u8; HEADER_BYTES]) -> usize {
+        word(header, 12) as usize
+    }
+
+    /// Reads the table alone: whose lines the block holds, and where in their files they stood.
+    pub(crate) fn read_table(
+        header: &[u8; HEADER_BYTES],
+        stored: &[u8],
+    ) -> Result<BlockTable, BlockError> {
+        let table = inflate_table(header, stored)?;
+        let (streams, runs, _) = take_table(&mut &table[..], FRAME_LINES_MAX as u32)
+            .ok_or(BlockError::Damaged("table"))?;
+        Ok(BlockTable { streams, runs })
+    }
+}
+
+/// A block's table without its lines.
+pub(crate) struct BlockTable {
+    pub(crate) streams: Vec<BlockStream>,
+    /// `Run::stream` is an index into `streams`.
+    pub(crate) runs: Vec<Run>,
+}
+
+fn inflate_table(header: &[u8; HEADER_BYTES], stored: &[u8]) -> Result<Vec<u8>, BlockError> {
+    if crc32c::crc32c(stored) != word(header, 32) {
+        return Err(BlockError::Damaged("table"));
+    }
+    let raw_len = word(header, 36) as usize;
+    if raw_len > TABLE_BYTES_MAX {
+        return Err(BlockError::Damaged("table"));
+    }
+    Ok(Codec::Zstd(1).decompress(stored, raw_len, "the block's table")?)
 }
 
 fn word(header: &[u8; HEADER_BYTES], at: usize) -> u32 {
     u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
 }
 
-fn take_table(bytes: &mut &[u8], frame: &Frame) -> Option<(Vec<BlockStream>, Vec<Run>, Vec<u64>)> {
+fn take_table(bytes: &mut &[u8], n_lines: u32) -> Option<(Vec<BlockStream>, Vec<Run>, Vec<u64>)> {
     let mut streams = Vec::new();
     for _ in 0..varint::take(bytes)? {
         let number = StreamNumber::try_from(varint::take(bytes)?).ok()?;
@@ -172,7 +198,7 @@ fn take_table(bytes: &mut &[u8], frame: &Frame) -> Option<(Vec<BlockStream>, Vec
     for run in &runs {
         arrivals.push(varint::take(bytes)?);
         let end = run.first_line.checked_add(run.n_lines)?;
-        if run.stream as usize >= streams.len() || end > frame.n_lines() {
+        if run.stream as usize >= streams.len() || end > n_lines {
             return None;
         }
     }

@@ -3,14 +3,22 @@
 
 use std::path::Path;
 
+use sawlog_transport::varint;
+
 use crate::error::StoreError;
-use crate::ledger::Ledger;
+use crate::expiry::Expiry;
+use crate::ledger::{Ledger, encode_ranges};
 use crate::record_file::{RecordFile, sync_dir};
-use crate::streams::StreamTable;
+use crate::streams::{StreamNumber, StreamTable};
 
 /// The first byte of a record's body.
 const STREAM: u8 = 1;
 const LEDGER: u8 = 2;
+/// What retention appends. These say what happened, not how things stand: how they stand includes
+/// what is hot, which must not be on disk before it is sealed.
+const EXPIRED: u8 = 3;
+const STREAM_SHRANK: u8 = 4;
+const STREAM_GONE: u8 = 5;
 
 /// A catalog shorter than this is never rewritten: bytes.
 const REWRITE_BYTES_MIN: u64 = if cfg!(test) { 1024 } else { 8 * 1024 * 1024 };
@@ -49,6 +57,9 @@ impl Catalog {
             let taken = match body.split_first() {
                 Some((&STREAM, rest)) => streams.restore(rest),
                 Some((&LEDGER, rest)) => ledger.restore(rest),
+                Some((&EXPIRED, rest)) => ledger.restore_merged(rest),
+                Some((&STREAM_SHRANK, rest)) => restore_shrunk(&mut streams, rest),
+                Some((&STREAM_GONE, rest)) => restore_gone(&mut streams, rest),
                 _ => None,
             };
             taken.ok_or_else(|| StoreError::damaged(&path, format!("record {n} is unreadable")))?;
@@ -111,6 +122,7 @@ impl Changes {
     /// What changed since the last call; everything if `complete`.
     pub(crate) fn take(streams: &mut StreamTable, ledger: &mut Ledger, complete: bool) -> Self {
         let changed = (streams.take_changes(), ledger.take_changes());
+        let last_gone = streams.last_gone().filter(|_| complete);
         let (streams, ledger) =
             if complete { (streams.encode_all(), ledger.encode_all()) } else { changed };
         let tagged = |kind: u8, records: Vec<Vec<u8>>| {
@@ -119,11 +131,47 @@ impl Changes {
                 body
             })
         };
-        let records = tagged(STREAM, streams).chain(tagged(LEDGER, ledger)).collect();
-        Self { records, complete }
+        let records = tagged(STREAM, streams).chain(tagged(LEDGER, ledger));
+        let records = records.chain(last_gone.map(|number| numbers(STREAM_GONE, &[number.into()])));
+        Self { records: records.collect(), complete }
+    }
+
+    /// What retention did: to be appended with nothing else between, and to be applied to the tables
+    /// in memory when it counts.
+    pub(crate) fn of_expiry(expiry: &Expiry, gone: &[StreamNumber]) -> Self {
+        let mut records = Vec::new();
+        for (key, ranges) in expiry.ranges() {
+            let mut body = encode_ranges(key, ranges);
+            body.insert(0, EXPIRED);
+            records.push(body);
+        }
+        for (number, lines, bytes) in expiry.streams() {
+            records.push(numbers(STREAM_SHRANK, &[number.into(), lines, bytes]));
+        }
+        records.extend(gone.iter().map(|number| numbers(STREAM_GONE, &[u64::from(*number)])));
+        Self { records, complete: false }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.records.is_empty()
     }
+}
+
+/// A record of varints.
+fn numbers(kind: u8, values: &[u64]) -> Vec<u8> {
+    let mut out = vec![kind];
+    values.iter().for_each(|value| varint::put(&mut out, *value));
+    out
+}
+
+fn restore_shrunk(streams: &mut StreamTable, mut bytes: &[u8]) -> Option<()> {
+    let number = StreamNumber::try_from(varint::take(&mut bytes)?).ok()?;
+    let (lines, len) = (varint::take(&mut bytes)?, varint::take(&mut bytes)?);
+    streams.shrink(number, lines, len);
+    bytes.is_empty().then_some(())
+}
+
+fn restore_gone(streams: &mut StreamTable, mut bytes: &[u8]) -> Option<()> {
+    streams.remove(StreamNumber::try_from(varint::take(&mut bytes)?).ok()?);
+    bytes.is_empty().then_some(())
 }

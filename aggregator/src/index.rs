@@ -1,6 +1,7 @@
 //! The index of a slice: one tantivy document per block. Nothing is stored in it and nothing is
 //! answered from it; it only says which blocks may hold a match.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use sawlog_transport::Run;
@@ -234,6 +235,38 @@ impl IndexView {
         let query = self.query(formula, streams);
         let within = Within { fields: self.fields, from, to };
         self.searcher.search(&query, &within).map_err(StoreError::index("search", &self.path))
+    }
+
+    /// Takes the numbers of all streams that have lines here out of `numbers`.
+    pub(crate) fn strike_streams(
+        &self,
+        numbers: &mut BTreeSet<StreamNumber>,
+    ) -> Result<(), StoreError> {
+        let fail = StoreError::index("read the streams of", &self.path);
+        for segment in self.searcher.segment_readers() {
+            let terms = segment.inverted_index(self.fields.streams).map_err(&fail)?;
+            let mut terms = terms.terms().stream().map_err(|err| fail(err.into()))?;
+            while let Some((term, _)) = terms.next() {
+                // A u64 term is its eight bytes, the highest first.
+                let number = <[u8; 8]>::try_from(term).map(u64::from_be_bytes).ok();
+                if let Some(number) = number.and_then(|n| StreamNumber::try_from(n).ok()) {
+                    numbers.remove(&number);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The earliest and the latest time of a line; `None` without blocks.
+    pub(crate) fn times(&self) -> Result<Option<(i64, i64)>, StoreError> {
+        let fail = StoreError::index("read the times of", &self.path);
+        let mut times: Option<(i64, i64)> = None;
+        for segment in self.searcher.segment_readers().iter().filter(|s| s.num_docs() > 0) {
+            let column = |name| segment.fast_fields().i64(name).map_err(&fail);
+            let (min, max) = (column("min_time")?.min_value(), column("max_time")?.max_value());
+            times = Some(times.map_or((min, max), |(a, b)| (a.min(min), b.max(max))));
+        }
+        Ok(times)
     }
 
     fn query(&self, formula: &Formula, streams: Option<&[StreamNumber]>) -> Box<dyn Query> {

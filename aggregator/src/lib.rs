@@ -5,7 +5,10 @@
 mod aggregate;
 pub mod block;
 mod catalog;
+mod clock;
+mod disk_usage;
 mod error;
+mod expiry;
 mod hot;
 mod index;
 mod ingest;
@@ -16,20 +19,26 @@ mod pack;
 pub mod prune;
 mod ranges;
 mod record_file;
+mod retention;
 mod seal;
 mod slice;
 mod snapshot;
+mod stats;
 mod store;
 mod streams;
 mod subscribe;
 pub mod words;
 
 #[cfg(test)]
+mod retention_tests;
+#[cfg(test)]
 mod store_tests;
 #[cfg(test)]
 mod subscribe_tests;
 
 pub use aggregate::Aggregator;
+pub use clock::Clock;
+pub use disk_usage::DiskUsage;
 pub use error::{StoreError, error_chain};
 pub use hot::HotRun;
 pub use ingest::IngestError;
@@ -38,6 +47,7 @@ pub use ranges::{Fate, Range, Ranges};
 pub use seal::Sealer;
 pub use slice::SliceReadError;
 pub use snapshot::{Opened, OpenedRun, Selection, Source};
+pub use stats::{SliceStats, StoreStats};
 pub use store::{Store, StoreConfig};
 pub use streams::{StreamInfo, StreamNumber, StreamTable};
 pub use subscribe::{Fed, Missed, SUBSCRIPTION_BYTES_MAX, Seam, Subscription};

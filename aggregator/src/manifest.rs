@@ -30,6 +30,12 @@ pub(crate) struct ManifestRecord {
     pub(crate) catalog: CatalogMark,
     /// In order of id; the last one is written to.
     pub(crate) slices: Vec<SliceMark>,
+    /// The highest id that a slice ever had: ids are not given again.
+    #[serde(default)]
+    pub(crate) last_slice: u64,
+    /// What retention has dropped in the life of the store.
+    #[serde(default)]
+    pub(crate) expired: Expired,
 }
 
 /// A slice and how much of its files counts.
@@ -43,12 +49,30 @@ pub(crate) struct SliceMark {
     pub(crate) n_blocks: u64,
     /// Bytes of text before compression.
     pub(crate) raw_bytes: u64,
+    /// When its last line was stored: nanoseconds since the epoch; 0 in records of older builds.
+    #[serde(default)]
+    pub(crate) stored_at: i64,
+}
+
+/// Slices that retention dropped, and their text before compression.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Expired {
+    pub(crate) slices: u64,
+    pub(crate) bytes: u64,
 }
 
 impl ManifestRecord {
     /// The state of an empty store.
     pub(crate) fn empty(catalog: CatalogMark) -> Self {
-        Self { version: VERSION, seal: 0, positions: BTreeMap::new(), catalog, slices: Vec::new() }
+        Self {
+            version: VERSION,
+            seal: 0,
+            positions: BTreeMap::new(),
+            catalog,
+            slices: Vec::new(),
+            last_slice: 0,
+            expired: Expired::default(),
+        }
     }
 }
 

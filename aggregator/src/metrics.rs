@@ -1,5 +1,6 @@
 //! The aggregator's own metrics.
 
+use crate::manifest::Expired;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
 /// Counters and gauges, all present at zero from the start.
@@ -17,6 +18,10 @@ pub(crate) struct Metrics {
     pub(crate) adopted_frames: IntCounter,
     pub(crate) hot_bytes: IntGauge,
     pub(crate) streams: IntGauge,
+    pub(crate) expired_slices: IntCounter,
+    pub(crate) expired_bytes: IntCounter,
+    pub(crate) store_bytes: IntGauge,
+    pub(crate) oldest_record: IntGauge,
 }
 
 /// Why a batch was not taken: the values of `reason`.
@@ -65,6 +70,27 @@ impl Metrics {
             adopted_frames: counter("adopted_frames_total", "Blocks stored as they came.")?,
             hot_bytes: gauge("hot_bytes", "Memory of runs not sealed yet, in bytes.")?,
             streams: gauge("streams", "Streams known.")?,
+            expired_slices: counter(
+                "expired_slices_total",
+                "Slices that retention dropped in the life of the store.",
+            )?,
+            expired_bytes: counter(
+                "expired_bytes_total",
+                "Bytes of text before compression that retention dropped in the life of the store.",
+            )?,
+            store_bytes: gauge("store_bytes", "What slices and catalog take on disk, in bytes.")?,
+            oldest_record: gauge(
+                "oldest_record_timestamp_seconds",
+                "Time of the oldest line in a slice; 0 if there is none.",
+            )?,
         })
+    }
+
+    /// Sets the counters of what expired to what the manifest says; they never go back.
+    pub(crate) fn set_expired(&self, expired: Expired) {
+        let raise =
+            |counter: &IntCounter, to: u64| counter.inc_by(to.saturating_sub(counter.get()));
+        raise(&self.expired_slices, expired.slices);
+        raise(&self.expired_bytes, expired.bytes);
     }
 }

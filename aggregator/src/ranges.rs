@@ -11,6 +11,9 @@ pub enum Fate {
     Dropped = 1,
     Cut = 2,
     Held = 3,
+    /// Was held and was removed by retention; stronger than held, so that what comes again is neither
+    /// stored nor called held again.
+    Expired = 4,
 }
 
 impl Fate {
@@ -24,7 +27,8 @@ impl Fate {
     }
 
     pub(crate) fn from_byte(byte: u8) -> Option<Self> {
-        [Fate::Lost, Fate::Dropped, Fate::Cut, Fate::Held].into_iter().find(|f| *f as u8 == byte)
+        let fates = [Fate::Lost, Fate::Dropped, Fate::Cut, Fate::Held, Fate::Expired];
+        fates.into_iter().find(|fate| *fate as u8 == byte)
     }
 
     /// Whether these bytes need not be taken again.
@@ -154,7 +158,7 @@ mod tests {
     use super::*;
 
     fn fate() -> impl Strategy<Value = Fate> {
-        prop_oneof![Just(Fate::Lost), Just(Fate::Dropped), Just(Fate::Cut), Just(Fate::Held)]
+        proptest::sample::select((0..5).filter_map(Fate::from_byte).collect::<Vec<_>>())
     }
 
     proptest! {

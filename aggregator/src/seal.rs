@@ -17,14 +17,14 @@ use crate::store::{Data, Store};
 
 /// The one writer of a store's files.
 pub struct Sealer {
-    store: Arc<Store>,
+    pub(crate) store: Arc<Store>,
     manifest: Manifest,
-    catalog: Catalog,
-    active: Option<Slice>,
+    pub(crate) catalog: Catalog,
+    pub(crate) active: Option<Slice>,
     /// The manifest's last record.
-    record: ManifestRecord,
+    pub(crate) record: ManifestRecord,
     /// The record before it: what it names is kept, in case the last one is damaged.
-    before: Option<ManifestRecord>,
+    pub(crate) before: Option<ManifestRecord>,
 }
 
 /// What a seal is to write: everything consumed up to some positions.
@@ -100,8 +100,9 @@ impl Sealer {
         let seal = self.record.seal + 1;
         let blocks = pack_partitions(&job.runs, seal);
         if !blocks.is_empty() {
-            self.roll(now())?;
-            self.active.as_mut().expect("rolled above").append(&blocks)?;
+            let now = self.store.config.clock.now();
+            self.roll(now)?;
+            self.active.as_mut().expect("rolled above").append(&blocks, now)?;
         }
         let catalog = self.catalog.append(&job.changes, seal)?;
         if let (Some(active), false) = (&mut self.active, blocks.is_empty()) {
@@ -112,11 +113,9 @@ impl Sealer {
         if let Some(active) = &self.active {
             record.slices.retain(|mark| mark.id != active.mark().id);
             record.slices.push(active.mark().clone());
+            record.last_slice = record.last_slice.max(active.mark().id);
         }
-        self.manifest.append(&record)?;
-        let now_before = std::mem::replace(&mut self.record, record);
-        let stale = self.before.replace(now_before);
-        *self.store.sealed.lock() = self.record.positions.clone();
+        let stale = self.commit(record)?;
         self.publish(&blocks)?;
         self.remove_stale_catalog(stale);
         let live_records = {
@@ -129,10 +128,23 @@ impl Sealer {
         Ok(())
     }
 
+    /// Appends a record to the manifest; gives the one that is no longer one of the last two.
+    pub(crate) fn commit(
+        &mut self,
+        record: ManifestRecord,
+    ) -> Result<Option<ManifestRecord>, StoreError> {
+        self.manifest.append(&record)?;
+        let now_before = std::mem::replace(&mut self.record, record);
+        let stale = self.before.replace(now_before);
+        *self.store.sealed.lock() = self.record.positions.clone();
+        Ok(stale)
+    }
+
     /// Starts a new slice when the active one is full, old, or there is none.
     fn roll(&mut self, now: i64) -> Result<(), StoreError> {
         let config = &self.store.config;
-        let last_id = self.record.slices.last().map_or(0, |mark| mark.id);
+        let last_named = self.record.slices.last().map_or(0, |mark| mark.id);
+        let last_id = self.record.last_slice.max(last_named);
         if let Some(active) = &self.active {
             let mark = active.mark();
             let age = u128::try_from(now - mark.created_at).unwrap_or(0);
@@ -169,7 +181,7 @@ impl Sealer {
     }
 
     /// Removes the catalog of a record that is no longer one of the last two.
-    fn remove_stale_catalog(&self, stale: Option<ManifestRecord>) {
+    pub(crate) fn remove_stale_catalog(&self, stale: Option<ManifestRecord>) {
         let Some(stale) = stale.map(|record| record.catalog.file) else { return };
         let before = self.before.as_ref().map(|before| &before.catalog.file);
         if before == Some(&stale) || stale == self.record.catalog.file {
@@ -188,10 +200,4 @@ fn pack_partitions(runs: &[Arc<HotRun>], seal: u64) -> Vec<PackedBlock> {
         by_partition.entry(run.partition).or_default().push(run.clone());
     }
     by_partition.iter().flat_map(|(partition, runs)| pack(runs, *partition, seal)).collect()
-}
-
-/// Nanoseconds since the epoch.
-pub(crate) fn now() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |since| i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
 }

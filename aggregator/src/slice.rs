@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::block::{Block, BlockError, HEADER_BYTES};
+use crate::block::{Block, BlockError, BlockTable, HEADER_BYTES};
 use crate::error::StoreError;
 use crate::index::{BlockAddress, BlockIndex, IndexView};
 use crate::manifest::SliceMark;
@@ -37,8 +37,15 @@ impl Slice {
         let dir = dir_of(slices, id);
         std::fs::create_dir_all(dir.join(INDEX_DIR))
             .map_err(|source| StoreError::io("create", &dir, source))?;
-        let mark =
-            SliceMark { id, created_at, opstamp: 0, blocks_len: 0, n_blocks: 0, raw_bytes: 0 };
+        let mark = SliceMark {
+            id,
+            created_at,
+            opstamp: 0,
+            blocks_len: 0,
+            n_blocks: 0,
+            raw_bytes: 0,
+            stored_at: created_at,
+        };
         BlockIndex::create(&dir.join(INDEX_DIR))?;
         let slice = Self::open(slices, &mark, 0)?;
         sync_dir(&dir)?;
@@ -74,8 +81,9 @@ impl Slice {
         &self.mark
     }
 
-    /// Appends blocks to the block file, makes them durable, then indexes and commits them.
-    pub(crate) fn append(&mut self, blocks: &[PackedBlock]) -> Result<(), StoreError> {
+    /// Appends blocks to the block file, makes them durable, then indexes and commits them; `now` is
+    /// when their lines are stored.
+    pub(crate) fn append(&mut self, blocks: &[PackedBlock], now: i64) -> Result<(), StoreError> {
         let mut places = Vec::with_capacity(blocks.len());
         for packed in blocks {
             places.push(self.write_block(&packed.block)?);
@@ -90,6 +98,8 @@ impl Slice {
             self.mark.n_blocks += 1;
             self.mark.raw_bytes += u64::from(packed.block.frame.text_len());
         }
+        // A clock that was set back makes nothing older than it is.
+        self.mark.stored_at = self.mark.stored_at.max(now);
         fail::fail_point!("seal::index_added");
         Ok(())
     }
@@ -115,6 +125,7 @@ impl Slice {
     pub(crate) fn view(&self) -> Result<SliceView, StoreError> {
         Ok(SliceView {
             id: self.mark.id,
+            mark: self.mark.clone(),
             path: self.dir.join(BLOCKS_FILE),
             blocks: self.blocks.clone(),
             index: self.index.view()?,
@@ -126,6 +137,7 @@ impl Slice {
 #[derive(Clone)]
 pub struct SliceView {
     pub id: u64,
+    pub(crate) mark: SliceMark,
     path: PathBuf,
     blocks: Arc<File>,
     pub(crate) index: IndexView,
@@ -139,7 +151,7 @@ impl SliceView {
         let blocks = File::open(&path).map_err(|source| StoreError::io("open", &path, source))?;
         let index = IndexView::open(&dir.join(INDEX_DIR))?;
         index.expect_blocks(mark.n_blocks)?;
-        Ok(Self { id: mark.id, path, blocks: Arc::new(blocks), index })
+        Ok(Self { id: mark.id, mark: mark.clone(), path, blocks: Arc::new(blocks), index })
     }
 
     /// Reads a block; text and columns are not inflated yet.
@@ -157,6 +169,25 @@ impl SliceView {
         let mut bytes = vec![0; len];
         self.blocks.read_exact_at(&mut bytes, address.at).map_err(|err| fail(err.into()))?;
         Block::read(Bytes::from(bytes)).map_err(fail)
+    }
+
+    /// Reads a block's table and nothing else of it.
+    ///
+    /// # Errors
+    /// As for [`Self::read`].
+    pub(crate) fn read_table(&self, address: &BlockAddress) -> Result<BlockTable, SliceReadError> {
+        let fail = |source| self.damaged(address, source);
+        let mut header = [0; HEADER_BYTES];
+        self.blocks.read_exact_at(&mut header, address.at).map_err(|err| fail(err.into()))?;
+        let (len, table_len) =
+            (Block::stored_len(&header).map_err(fail)?, Block::table_len(&header));
+        if len as u64 != address.len || table_len > len - HEADER_BYTES {
+            return Err(fail(BlockError::Damaged("length")));
+        }
+        let mut table = vec![0; table_len];
+        let at = address.at + HEADER_BYTES as u64;
+        self.blocks.read_exact_at(&mut table, at).map_err(|err| fail(err.into()))?;
+        Block::read_table(&header, &table).map_err(fail)
     }
 
     pub(crate) fn damaged(&self, address: &BlockAddress, source: BlockError) -> SliceReadError {

@@ -11,10 +11,11 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, MappedRwLockReadGuard, Mutex, RwLock, RwLockReadGuard};
 
 use crate::catalog::{self, Catalog, CatalogMark};
+use crate::clock::Clock;
 use crate::error::StoreError;
 use crate::hot::HotRun;
 use crate::ledger::Ledger;
-use crate::manifest::{LastTwo, Manifest, ManifestRecord, SLICES_DIR};
+use crate::manifest::{Expired, LastTwo, Manifest, ManifestRecord, SLICES_DIR};
 use crate::metrics::Metrics;
 use crate::record_file::sync_dir;
 use crate::seal::Sealer;
@@ -33,6 +34,13 @@ pub struct StoreConfig {
     /// A slice with this much text (bytes) or this age is followed by a new one.
     pub slice_bytes: u64,
     pub slice_age: Duration,
+    /// Whole slices are dropped this long after their last line was stored; `None`: never. See
+    /// [`StoreConfig::with_retention`].
+    pub retention_age: Option<Duration>,
+    /// The oldest slices are dropped while the store takes more bytes on disk; `None`: no limit.
+    pub retention_bytes: Option<u64>,
+    /// What tells how old slices are.
+    pub clock: Clock,
 }
 
 impl StoreConfig {
@@ -44,6 +52,9 @@ impl StoreConfig {
             seal_interval: Duration::from_secs(600),
             slice_bytes: 4 << 30,
             slice_age: Duration::from_secs(24 * 3600),
+            retention_age: None,
+            retention_bytes: None,
+            clock: Clock::system(),
         }
     }
 }
@@ -82,6 +93,8 @@ pub(crate) struct Data {
     /// Being sealed: still read from memory, until the manifest names their blocks.
     pub(crate) sealing: Vec<Arc<HotRun>>,
     pub(crate) slices: Vec<Arc<SliceView>>,
+    /// What retention has dropped so far.
+    pub(crate) expired: Expired,
 }
 
 impl Store {
@@ -126,12 +139,14 @@ impl Store {
         let (catalog, streams, ledger) = Catalog::open(dir, &record.catalog)?;
         let (slices, active) = open_slices(&slices_dir, &record)?;
         let strangers = strangers(dir, &slices_dir, &record, before.as_ref())?;
-        clear(dir, strangers, manifest.was_damaged())?;
+        clear(&self.config, strangers, manifest.was_damaged())?;
         sync_dir(dir)?;
         self.metrics.streams.set(streams.len() as i64);
         self.metrics.hot_bytes.set(0);
         *self.tables.write() = Tables { streams, ledger };
-        *self.data.write() = Data { slices, ..Data::default() };
+        let expired = record.expired;
+        *self.data.write() = Data { slices, expired, ..Data::default() };
+        self.metrics.set_expired(expired);
         *self.consumed.0.lock() = record.positions.clone();
         *self.sealed.lock() = record.positions.clone();
         for (partition, next) in &record.positions {
@@ -212,7 +227,9 @@ fn strangers(
     record: &ManifestRecord,
     before: Option<&ManifestRecord>,
 ) -> Result<Vec<PathBuf>, StoreError> {
-    let known: Vec<PathBuf> = record.slices.iter().map(|s| dir_of(slices_dir, s.id)).collect();
+    // The record before the last one may still name what retention dropped.
+    let named = std::iter::once(record).chain(before).flat_map(|record| &record.slices);
+    let known: Vec<PathBuf> = named.map(|slice| dir_of(slices_dir, slice.id)).collect();
     let mut found = entries(slices_dir)?;
     found.retain(|path| !known.contains(path));
     let keep = [Some(record), before].map(|record| record.map(|r| r.catalog.file.as_str()));
@@ -225,18 +242,22 @@ fn strangers(
 
 /// Removes strangers; after damage to the manifest they are moved aside instead, since they may be
 /// what it named.
-fn clear(dir: &Path, strangers: Vec<PathBuf>, was_damaged: bool) -> Result<(), StoreError> {
+fn clear(
+    config: &StoreConfig,
+    strangers: Vec<PathBuf>,
+    was_damaged: bool,
+) -> Result<(), StoreError> {
     for path in strangers {
         if was_damaged {
-            let aside = dir.join("aside");
+            let aside = config.dir.join("aside");
             ensure_dir(&aside)?;
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let to = aside.join(format!("{name}.{}", crate::seal::now()));
+            let to = aside.join(format!("{name}.{}", config.clock.now()));
             tracing::warn!(from = %path.display(), to = %to.display(), "moving aside what nothing names");
             std::fs::rename(&path, &to).map_err(|err| StoreError::io("move aside", &path, err))?;
             continue;
         }
-        tracing::info!(path = %path.display(), "removing what an unfinished seal left");
+        tracing::info!(path = %path.display(), "removing what an unfinished step left");
         let removed = if path.is_dir() {
             std::fs::remove_dir_all(&path)
         } else {
@@ -247,7 +268,7 @@ fn clear(dir: &Path, strangers: Vec<PathBuf>, was_damaged: bool) -> Result<(), S
     Ok(())
 }
 
-fn entries(dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
+pub(crate) fn entries(dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
     let fail = |source| StoreError::io("list", dir, source);
     std::fs::read_dir(dir)
         .map_err(fail)?

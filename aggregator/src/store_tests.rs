@@ -17,13 +17,21 @@ use crate::{Fate, OpenedRun, Sealer, Selection, Source, Store, StoreConfig};
 /// A store in a folder of its own, with the messages it was given.
 pub(crate) struct Bed {
     dir: tempfile::TempDir,
+    pub(crate) config: StoreConfig,
     pub(crate) open: Option<(Arc<Store>, Sealer)>,
     pub(crate) log: Vec<Bytes>,
 }
 
 impl Bed {
     pub(crate) fn new() -> Self {
-        let mut bed = Self { dir: tempfile::tempdir().unwrap(), open: None, log: Vec::new() };
+        Self::with(|config| config)
+    }
+
+    pub(crate) fn with(configure: impl FnOnce(StoreConfig) -> StoreConfig) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        // Slices roll after a few lines, so that every run of a test crosses some.
+        let config = StoreConfig { slice_bytes: 400, ..StoreConfig::new(dir.path().join("store")) };
+        let mut bed = Self { dir, config: configure(config), open: None, log: Vec::new() };
         bed.reopen();
         bed
     }
@@ -33,12 +41,9 @@ impl Bed {
     }
 
     /// As after a crash: what was not sealed is consumed again.
-    fn reopen(&mut self) {
+    pub(crate) fn reopen(&mut self) {
         self.open = None;
-        // Slices roll after a few lines, so that every run of a test crosses some.
-        let config =
-            StoreConfig { slice_bytes: 400, ..StoreConfig::new(self.dir.path().join("store")) };
-        self.open = Some(Store::open(config, &prometheus::Registry::new()).unwrap());
+        self.open = Some(Store::open(self.config.clone(), &prometheus::Registry::new()).unwrap());
         let from = self.store().position(0) as usize;
         for (offset, message) in self.log.iter().enumerate().skip(from) {
             self.store().ingest(0, offset as u64, message.clone()).unwrap();
@@ -51,11 +56,15 @@ impl Bed {
     }
 
     pub(crate) fn seal(&mut self) {
-        self.open.as_mut().unwrap().1.seal_now().unwrap();
+        self.sealer().seal_now().unwrap();
+    }
+
+    pub(crate) fn sealer(&mut self) -> &mut Sealer {
+        &mut self.open.as_mut().unwrap().1
     }
 
     /// All lines that the formula leaves: stream → generation → offset → text.
-    fn lines(&self, formula: &Formula) -> Lines {
+    pub(crate) fn lines(&self, formula: &Formula) -> Lines {
         self.lines_of(formula, |_| true)
     }
 
@@ -115,7 +124,7 @@ pub(crate) fn message(stream: u128, generation: u128, from: u64, lines: &[&[u8]]
     builder.finish()
 }
 
-fn texts(bed: &Bed) -> Vec<String> {
+pub(crate) fn texts(bed: &Bed) -> Vec<String> {
     let all = bed.lines(&Formula::Any);
     all.values().map(|line| String::from_utf8_lossy(line).into_owned()).collect()
 }

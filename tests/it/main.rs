@@ -13,6 +13,7 @@ mod mesos_logger;
 mod node;
 mod places;
 mod push;
+mod retention;
 mod search_command;
 mod streams_api;
 mod tail;

@@ -11,6 +11,7 @@ mod params;
 mod push;
 mod running;
 mod search;
+mod store;
 mod streams;
 mod tail;
 
@@ -102,7 +103,8 @@ impl Api {
         let own = Router::new()
             .route("/search", get(search::search).post(search::search))
             .route("/tail", get(tail::lines::tail))
-            .route("/export", get(search::export).post(search::export));
+            .route("/export", get(search::export).post(search::export))
+            .route("/store/stats", get(store::stats));
         Router::new()
             .nest("/loki/api/v1", loki)
             .nest("/api/v1", own)

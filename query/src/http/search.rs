@@ -243,7 +243,8 @@ impl JsonEntry {
     }
 }
 
-fn rfc3339(time: i64) -> String {
+/// A time, nanoseconds since the epoch, as JSON answers give it.
+pub(super) fn rfc3339(time: i64) -> String {
     let format = chrono::SecondsFormat::Nanos;
     chrono::DateTime::from_timestamp_nanos(time).to_rfc3339_opts(format, true)
 }
