@@ -341,7 +341,7 @@ fn ten_tails_at_once_and_a_stop_that_waits_for_none() {
 
     assert_eq!(node.terminate(), Some(0));
     // Clients come back only after an end without a farewell.
-    let ended = last.next().err().expect("no close frame");
+    let ended = last.next().expect_err("no close frame");
     assert!(matches!(ended, Error::Protocol(_) | Error::Io(_)), "{ended}");
     assert_eq!(lines.child.wait().unwrap().code(), Some(2));
     let mut stderr = String::new();
