@@ -21,7 +21,7 @@ mod clock;
 mod hostile;
 mod java;
 mod names;
-mod random;
+pub(crate) mod random;
 mod recorded;
 mod web;
 mod worker;
