@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use prometheus::Registry;
 use sawlog_aggregator::{Aggregator, Store, StoreConfig};
 
-use crate::measure::{bytes_below, cpu_seconds, say, say_threads};
+use crate::measure::{bytes_below, cpu_seconds, say};
 use crate::prepare::{end_of, open_log};
 
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -30,7 +30,6 @@ pub(crate) fn run(dir: &Path) {
         assert!(started.elapsed() < PATIENCE, "the aggregator is stuck at {}", store.position(0));
         std::thread::sleep(Duration::from_millis(2));
     }
-    say_threads();
     aggregator.stop();
     say("cpu", cpu_seconds() - before);
     let raw: u64 = store.streams().iter().map(|(_, info)| info.bytes + info.lines).sum();

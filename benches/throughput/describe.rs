@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::corpus::{Chunks, Corpus};
+use crate::corpus::Chunks;
 
 /// How much of a corpus is looked at: bytes.
 const LOOKED_AT: usize = 32_000_000;
@@ -10,7 +10,7 @@ const LOOKED_AT: usize = 32_000_000;
 const ID_BYTES_MIN: usize = 16;
 
 /// One line about the corpus.
-pub(crate) fn describe(corpus: Corpus, mut chunks: Chunks) -> String {
+pub(crate) fn describe(mut chunks: Chunks) -> String {
     let mut words: HashSet<Vec<u8>> = HashSet::new();
     let (mut bytes, mut compressed, mut lines, mut with_id, mut n_chunks) = (0, 0, 0, 0, 0);
     let mut text = Vec::new();
@@ -27,9 +27,8 @@ pub(crate) fn describe(corpus: Corpus, mut chunks: Chunks) -> String {
         }
     }
     format!(
-        "{}: lines of {} bytes, {} % of them with an id of {ID_BYTES_MIN} or more hex digits; {} \
+        "lines of {} bytes, {} % of them with an id of {ID_BYTES_MIN} or more hex digits; {} \
          distinct words in the first {} MB; chunks of {} KiB, which zstd-1 compresses to {:.1} %",
-        corpus.name(),
         bytes / lines,
         with_id * 100 / lines,
         words.len(),

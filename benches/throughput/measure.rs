@@ -109,7 +109,7 @@ impl Measured {
     }
 
     /// A number that the task reported.
-    pub(crate) fn bytes(&self, name: &str) -> f64 {
+    pub(crate) fn number(&self, name: &str) -> f64 {
         *self.numbers.get(name).unwrap_or_else(|| panic!("the task reports {name}"))
     }
 
@@ -120,7 +120,7 @@ impl Measured {
     /// MB of log per CPU-second.
     pub(crate) fn rate(&self) -> f64 {
         // A run too short to be counted took less than one tick.
-        self.bytes("raw") / 1e6 / self.bytes("cpu").max(1.0 / TICKS_PER_SECOND)
+        self.number("raw") / 1e6 / self.number("cpu").max(1.0 / TICKS_PER_SECOND)
     }
 }
 
@@ -132,21 +132,6 @@ pub(crate) fn say(name: &str, number: f64) {
 /// CPU seconds of this process so far, user and system, all threads, also those that ended.
 pub(crate) fn cpu_seconds() -> f64 {
     ticks("/proc/self/stat").expect("Linux tells a process its times") / TICKS_PER_SECOND
-}
-
-/// Reports the CPU seconds of each living thread under its name; equal names are added up.
-pub(crate) fn say_threads() {
-    let mut threads: BTreeMap<String, f64> = BTreeMap::new();
-    for task in std::fs::read_dir("/proc/self/task").expect("Linux lists threads").flatten() {
-        let name = std::fs::read_to_string(task.path().join("comm"));
-        let ticks = ticks(task.path().join("stat"));
-        if let (Ok(name), Some(ticks)) = (name, ticks) {
-            *threads.entry(name.trim().to_owned()).or_default() += ticks / TICKS_PER_SECOND;
-        }
-    }
-    for (name, seconds) in threads.into_iter().filter(|(_, seconds)| *seconds > 0.0) {
-        say(&format!("thread {name}"), seconds);
-    }
 }
 
 fn ticks(stat: impl AsRef<Path>) -> Option<f64> {

@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use crate::corpus::Corpus;
 use crate::measure::Measured;
 
 /// One line of the table.
@@ -44,19 +43,19 @@ pub(crate) fn print_baseline(lines: &Measured, merged: &Measured, raw: f64) {
     println!(
         "  per line: {:.3} of raw in {} segments, {:.3} merged to one ({:.1} s more CPU); {:.3} as \
          stored without compression",
-        lines.bytes("disk") / raw,
-        merged.bytes("segments"),
-        merged.bytes("disk") / raw,
-        merged.bytes("cpu"),
-        lines.bytes("uncompressed") / raw,
+        lines.number("disk") / raw,
+        merged.number("segments"),
+        merged.number("disk") / raw,
+        merged.number("cpu"),
+        lines.number("uncompressed") / raw,
     );
 }
 
-/// What the aggregator did, and which of its threads took how long.
+/// What the aggregator did.
 pub(crate) fn print_work(aggregate: &Measured) {
     let said: Vec<String> = aggregate
         .numbers()
-        .map(|(name, number)| match number.fract() == 0.0 && !name.starts_with("thread") {
+        .map(|(name, number)| match number.fract() == 0.0 {
             true => format!("{name} {number}"),
             false => format!("{name} {number:.2} s"),
         })
@@ -76,8 +75,8 @@ impl Verdicts {
         Self { binding, lines: Vec::new() }
     }
 
-    pub(crate) fn judge(&mut self, corpus: Corpus, what: &str, found: f64, ok: bool, limit: &str) {
-        self.lines.push((ok, format!("{}: {what}: {found:.2} ({limit})", corpus.name())));
+    pub(crate) fn judge(&mut self, name: &str, what: &str, found: f64, ok: bool, limit: &str) {
+        self.lines.push((ok, format!("{name}: {what}: {found:.2} ({limit})")));
     }
 
     /// Prints them; a failure if the run was large enough and one does not hold.

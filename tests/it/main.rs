@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "in a test a panic with the place is the right answer")]
 
 mod bad_input;
+mod corpus;
 mod crash_points;
 mod exactly_once;
 mod logql;
