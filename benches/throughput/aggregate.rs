@@ -1,15 +1,13 @@
 //! The aggregator alone: prepared batches from an embedded log, until all of them are sealed.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use prometheus::Registry;
 use sawlog_aggregator::{Aggregator, Store, StoreConfig};
 
-use crate::measure::{bytes_below, cpu_seconds, say};
+use crate::measure::{bytes_below, cpu_seconds, say, wait_for};
 use crate::prepare::{end_of, open_log};
 
-const PATIENCE: Duration = Duration::from_secs(600);
 /// The counters that tell what was done.
 const COUNTERS: [&str; 5] = ["batches", "lines", "seals", "blocks", "adopted_frames"];
 
@@ -22,14 +20,10 @@ pub(crate) fn run(dir: &Path) {
     let log = open_log(dir);
     let consumer = log.consumer();
     let end = end_of(&consumer);
-    let started = Instant::now();
     let before = cpu_seconds();
     let aggregator =
         Aggregator::start(store.clone(), sealer, Box::new(consumer)).expect("the thread starts");
-    while store.position(0) < end {
-        assert!(started.elapsed() < PATIENCE, "the aggregator is stuck at {}", store.position(0));
-        std::thread::sleep(Duration::from_millis(2));
-    }
+    wait_for(end, || store.position(0));
     aggregator.stop();
     say("cpu", cpu_seconds() - before);
     let raw: u64 = store.streams().iter().map(|(_, info)| info.bytes + info.lines).sum();

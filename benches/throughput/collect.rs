@@ -9,10 +9,11 @@ use bytes::Bytes;
 use sawlog_collector::{Collector, Config};
 use sawlog_transport::{Ack, AckSender, Position, Producer, SendError};
 
-use crate::measure::{bytes_below, cpu_seconds, say};
+use crate::measure::{bytes_below, cpu_seconds, say, wait_for};
 use crate::prepare::FILES;
 
-const PATIENCE: Duration = Duration::from_secs(600);
+/// How long a stop may take.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Takes everything and keeps nothing.
 #[derive(Default)]
@@ -50,15 +51,11 @@ pub(crate) fn run(dir: &Path) {
         ..Config::new(data.path(), "bench-host")
     };
     let nowhere = Arc::new(Nowhere::default());
-    let started = Instant::now();
     let before = cpu_seconds();
     let registry = prometheus::Registry::new();
     let collector =
         Collector::start(config, nowhere.clone(), &registry).expect("the collector starts");
-    while collector.status().bytes_acked < raw {
-        assert!(started.elapsed() < PATIENCE, "the collector is stuck: {:?}", collector.status());
-        std::thread::sleep(Duration::from_millis(2));
-    }
+    wait_for(raw, || collector.status().bytes_acked);
     say("cpu", cpu_seconds() - before);
     let stopped = collector.stop(Instant::now() + PATIENCE).expect("the collector stops");
     assert_eq!(stopped.unacknowledged_bytes, 0);

@@ -12,6 +12,9 @@ use crate::{aggregate, baseline, collect, floor};
 /// The first argument of a measured process.
 pub(crate) const CHILD_FLAG: &str = "--measured";
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(10);
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(2);
+/// How long nothing may happen.
+const PATIENCE: Duration = Duration::from_secs(120);
 /// Clock ticks per second in `/proc`: fixed for programs, whatever the kernel's own rate.
 const TICKS_PER_SECOND: f64 = 100.0;
 
@@ -66,9 +69,9 @@ impl Task {
 
     /// Does it in a process of its own.
     pub(crate) fn measure(self, dir: &Path) -> Measured {
-        let program = std::env::current_exe().expect("this program has a path");
         let started = Instant::now();
-        let mut child = Command::new(program)
+        // Not by its name: another build may have replaced it meanwhile.
+        let mut child = Command::new("/proc/self/exe")
             .args([CHILD_FLAG, self.name()])
             .arg(dir)
             .stdout(Stdio::piped())
@@ -127,6 +130,19 @@ impl Measured {
 /// Reports a number to the process that measures.
 pub(crate) fn say(name: &str, number: f64) {
     println!("{name}={number}");
+}
+
+/// Waits until `progress` has come to `end`.
+pub(crate) fn wait_for(end: u64, mut progress: impl FnMut() -> u64) {
+    let mut last = (progress(), Instant::now());
+    while last.0 < end {
+        assert!(last.1.elapsed() < PATIENCE, "stuck at {} of {end}", last.0);
+        std::thread::sleep(PROGRESS_INTERVAL);
+        let now = progress();
+        if now != last.0 {
+            last = (now, Instant::now());
+        }
+    }
 }
 
 /// CPU seconds of this process so far, user and system, all threads, also those that ended.
