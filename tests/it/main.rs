@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod config;
+mod corpus;
 mod crash_points;
 mod demo;
 mod exactly_once;
