@@ -67,7 +67,7 @@ impl Kept {
         for (n, truth) in self.truth.iter().enumerate() {
             let found = node.export(&format!(r#"{{app="app{n}"}}"#));
             assert!(truth.ends_with(&found), "app{n}: {} bytes are not its end", found.len());
-            assert!(found.is_empty() || found.len() % 201 == 0, "app{n}: whole lines");
+            assert!(found.len().is_multiple_of(201), "app{n}: whole lines");
             if !left.iter().all(Vec::is_empty) {
                 assert_same_bytes(&found, truth, "a file behind one that is kept");
             }
