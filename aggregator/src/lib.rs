@@ -6,10 +6,12 @@ mod aggregate;
 pub mod block;
 mod catalog;
 mod error;
+mod filter;
 mod hot;
 mod index;
 mod ingest;
 mod ledger;
+mod lowered;
 mod manifest;
 mod metrics;
 mod pack;
@@ -21,6 +23,7 @@ mod slice;
 mod snapshot;
 mod store;
 mod streams;
+pub mod terms;
 pub mod words;
 
 #[cfg(test)]

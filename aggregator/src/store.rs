@@ -126,6 +126,8 @@ impl Store {
         sync_dir(dir)?;
         self.metrics.streams.set(streams.len() as i64);
         self.metrics.hot_bytes.set(0);
+        let damaged = slices.iter().map(|slice| slice.filters.damaged_at_open()).sum();
+        self.metrics.damaged_filters.inc_by(damaged);
         *self.tables.write() = Tables { streams, ledger };
         *self.data.write() = Data { slices, ..Data::default() };
         *self.consumed.0.lock() = record.positions.clone();
