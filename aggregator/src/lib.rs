@@ -27,6 +27,8 @@ pub mod terms;
 pub mod words;
 
 #[cfg(test)]
+mod pruning_tests;
+#[cfg(test)]
 mod store_tests;
 
 pub use aggregate::Aggregator;

@@ -15,25 +15,25 @@ use crate::prune::Formula;
 use crate::{Fate, Sealer, Selection, Store, StoreConfig};
 
 /// A store in a folder of its own, with the messages it was given.
-struct Bed {
+pub(crate) struct Bed {
     dir: tempfile::TempDir,
     open: Option<(Arc<Store>, Sealer)>,
     log: Vec<Bytes>,
 }
 
 impl Bed {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut bed = Self { dir: tempfile::tempdir().unwrap(), open: None, log: Vec::new() };
         bed.reopen();
         bed
     }
 
-    fn store(&self) -> &Arc<Store> {
+    pub(crate) fn store(&self) -> &Arc<Store> {
         &self.open.as_ref().unwrap().0
     }
 
     /// As after a crash: what was not sealed is consumed again.
-    fn reopen(&mut self) {
+    pub(crate) fn reopen(&mut self) {
         self.open = None;
         // Slices roll after a few lines, so that every run of a test crosses some.
         let config =
@@ -45,17 +45,17 @@ impl Bed {
         }
     }
 
-    fn send(&mut self, message: Bytes) {
+    pub(crate) fn send(&mut self, message: Bytes) {
         self.store().ingest(0, self.log.len() as u64, message.clone()).unwrap();
         self.log.push(message);
     }
 
-    fn seal(&mut self) {
+    pub(crate) fn seal(&mut self) {
         self.open.as_mut().unwrap().1.seal_now().unwrap();
     }
 
     /// All lines that the formula leaves: stream → generation → offset → text.
-    fn lines(&self, formula: &Formula) -> BTreeMap<(u128, u128, u64), Vec<u8>> {
+    pub(crate) fn lines(&self, formula: &Formula) -> BTreeMap<(u128, u128, u64), Vec<u8>> {
         let selection = Selection { streams: None, from: i64::MIN, to: i64::MAX, formula };
         let mut found = BTreeMap::new();
         for source in self.store().select(&selection, || Ok::<(), crate::StoreError>(())).unwrap() {
@@ -83,7 +83,7 @@ impl Bed {
 }
 
 /// One run of whole lines of one generation, as a message.
-fn message(stream: u128, generation: u128, from: u64, lines: &[&[u8]]) -> Bytes {
+pub(crate) fn message(stream: u128, generation: u128, from: u64, lines: &[&[u8]]) -> Bytes {
     let mut columns = LineColumns::default();
     let mut text = Vec::new();
     for (n, line) in lines.iter().enumerate() {
@@ -299,6 +299,9 @@ fn fragment() -> impl Strategy<Value = String> {
         "ab",
         "user=alice",
         "4bf92f35",
+        "a7f3c09e1b2d4856",
+        "12345678",
+        "42",
         "caf\u{e9}",
         "\u{212A}elvin",
         "\u{17F}top",

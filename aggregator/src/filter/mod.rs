@@ -9,6 +9,9 @@ mod group;
 mod rows;
 mod sketch;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use file::Filters;
 pub(crate) use grams::{GramPass, demanded};
 pub(crate) use sketch::{BlockFilter, Sketch};

@@ -6,9 +6,9 @@ use super::grams::KEY_BITS;
 const SCRATCH_WORDS: usize = 1 << (KEY_BITS - 6);
 /// A filter and its share of its group take at most so much of the block's text: per mille.
 const TEXT_PER_MILLE: u64 = 15;
-/// What a group adds to the filter of each of its blocks, at most: header, address, checksums of
-/// pages; bits.
-const OVERHEAD_BITS: u64 = 8 * (32 + 8 + 8);
+/// What a group of several adds to the filter of each of its blocks: address, checksums, its share of
+/// the header; bits.
+const OVERHEAD_BITS: u64 = 8 * 12;
 /// The largest sizes, in bits: a fourth root of two apart. Halves of them, quarters and so on are the
 /// smaller ones. The first just fits the share of a full block.
 const LARGEST: [u32; 4] = [30_000, 25_226, 21_213, 17_838];
