@@ -14,4 +14,6 @@ pub use budget::{Budget, Limits, QueryError, Stats};
 pub use entry::Entry;
 
 #[cfg(test)]
+mod pruning_tests;
+#[cfg(test)]
 mod tests;

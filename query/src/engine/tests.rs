@@ -18,7 +18,7 @@ use super::{Budget, Entry, Limits, export, log};
 use crate::lang::{Expr, LogExpr, ParseOptions, parse};
 
 /// A store with lines that were given to it as runs.
-struct Bed {
+pub(super) struct Bed {
     store: Arc<Store>,
     sealer: Sealer,
     next: u64,
@@ -27,7 +27,7 @@ struct Bed {
 }
 
 impl Bed {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let config = StoreConfig::new(dir.path().join("store"));
         let (store, sealer) = Store::open(config, &prometheus::Registry::new()).unwrap();
@@ -35,7 +35,7 @@ impl Bed {
     }
 
     /// One run of a stream, as one message.
-    fn send(&mut self, stream: u128, lines: &[(i64, &[u8], LineFlags)]) {
+    pub(super) fn send(&mut self, stream: u128, lines: &[(i64, &[u8], LineFlags)]) {
         let mut columns = LineColumns::default();
         let mut text = Vec::new();
         for (time, line, flags) in lines {
@@ -62,7 +62,7 @@ impl Bed {
         self.next += 1;
     }
 
-    fn seal(&mut self) {
+    pub(super) fn seal(&mut self) {
         self.sealer.seal_now().unwrap();
     }
 
@@ -72,7 +72,7 @@ impl Bed {
         log::run(&self.store, &query, &Budget::new(Limits::default())).unwrap()
     }
 
-    fn lines(&self, query: &str) -> Vec<Vec<u8>> {
+    pub(super) fn lines(&self, query: &str) -> Vec<Vec<u8>> {
         self.log(query, 5000, Direction::Forward).iter().map(|entry| entry.line.to_vec()).collect()
     }
 }
@@ -84,7 +84,7 @@ fn log_expr(query: &str) -> LogExpr {
     }
 }
 
-const INFO: LineFlags = LineFlags(Level::Info as u8);
+pub(super) const INFO: LineFlags = LineFlags(Level::Info as u8);
 
 /// Parts of lines and of filters, so that they meet often: case, non-ASCII, escapes, ids.
 fn fragment() -> impl Strategy<Value = String> {
@@ -98,6 +98,8 @@ fn fragment() -> impl Strategy<Value = String> {
         "ab",
         "user=alice",
         "4bf92f35ce",
+        "12345678",
+        "42",
         "caf\u{e9}",
         "CAF\u{c9}",
         "\u{212A}elvin",
@@ -123,13 +125,13 @@ fn text() -> impl Strategy<Value = String> {
 }
 
 #[derive(Clone, Debug)]
-enum Filter {
+pub(super) enum Filter {
     Contains(String, bool),
     Matches(String, bool),
 }
 
 impl Filter {
-    fn logql(&self) -> String {
+    pub(super) fn logql(&self) -> String {
         match self {
             Filter::Contains(text, yes) => {
                 format!("{} {}", ["!=", "|="][usize::from(*yes)], quote(text))
@@ -140,7 +142,7 @@ impl Filter {
         }
     }
 
-    fn keeps(&self, line: &[u8]) -> bool {
+    pub(super) fn keeps(&self, line: &[u8]) -> bool {
         match self {
             Filter::Contains(text, yes) => {
                 let found = line.windows(text.len().max(1)).any(|w| w == text.as_bytes());
@@ -153,7 +155,7 @@ impl Filter {
     }
 }
 
-fn quote(text: &str) -> String {
+pub(super) fn quote(text: &str) -> String {
     let escaped: String = text
         .chars()
         .map(|c| match c {
