@@ -105,7 +105,7 @@ pub(crate) fn back(mask: u64, before: u64, by: u32) -> u64 {
 /// one right before it.
 #[inline(always)]
 pub(crate) fn history(mask: u64, before: u64, end: u32) -> u64 {
-    ((u128::from(mask) << 64 | u128::from(before)) >> end) as u64
+    before >> end | mask << 1 << (63 - end)
 }
 
 #[cfg(test)]

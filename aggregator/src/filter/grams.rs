@@ -278,6 +278,16 @@ mod tests {
         }
     }
 
+    /// Filters on disk are asked by later versions.
+    #[test]
+    fn golden_keys_of_version_1() {
+        let expected = [
+            12_547, 46_672, 50_249, 52_237, 113_373, 115_079, 174_887, 175_900, 203_053, 227_979,
+            256_375,
+        ];
+        assert!(keys_of(b"4bf9A 123456 ok").into_iter().eq(expected));
+    }
+
     #[test]
     fn a_literal_demands_what_it_shows() {
         let seeds = (GRAM_SEEDS.len(), DIGITS_SEEDS.len(), TOKEN_SEEDS.len());
