@@ -32,7 +32,7 @@ pub fn words_of(text: &[u8]) -> BlockWords {
 }
 
 /// Slots of an empty set: a power of two.
-const SLOTS_MIN: usize = 2048;
+const SLOTS_MIN: usize = 512;
 /// Odd, half of its bits set.
 const MULTIPLIER: u64 = 0x9fb2_1c65_1e98_df25;
 
@@ -42,6 +42,8 @@ pub(crate) struct WordSet {
     /// Open addressing; a slot with a length of 0 is free.
     slots: Vec<Slot>,
     n_words: usize,
+    /// 64 less the bits of a slot's number.
+    shift: u32,
     incomplete: bool,
     /// The letters of the chunk before.
     before: u64,
@@ -58,7 +60,7 @@ struct Slot {
 impl WordSet {
     pub(crate) fn new() -> Self {
         let slots = vec![Slot::default(); SLOTS_MIN];
-        Self { slots, n_words: 0, incomplete: false, before: 0 }
+        Self { slots, n_words: 0, shift: 64 - SLOTS_MIN.ilog2(), incomplete: false, before: 0 }
     }
 
     /// Takes the words that end in the chunk at `base`.
@@ -115,12 +117,13 @@ impl WordSet {
 
     #[inline]
     fn place(&self, key: u64) -> usize {
-        let mixed = key.wrapping_mul(MULTIPLIER);
-        ((mixed ^ mixed >> 32).wrapping_mul(MULTIPLIER) >> (64 - self.slots.len().ilog2())) as usize
+        // The highest bits of the product depend on all of the key.
+        (key.wrapping_mul(MULTIPLIER) >> self.shift) as usize
     }
 
     fn grow(&mut self) {
         let double = vec![Slot::default(); self.slots.len() * 2];
+        self.shift -= 1;
         for slot in std::mem::replace(&mut self.slots, double) {
             if slot.len > 0 {
                 let mut at = self.place(slot.key);

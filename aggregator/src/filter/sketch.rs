@@ -31,7 +31,7 @@ pub(crate) struct Sketch {
 /// Which bit of a filter of `m_bits` bits belongs to a key; rises with the key.
 #[inline(always)]
 pub(crate) fn row_of(key: u32, m_bits: u32) -> u32 {
-    (u64::from(key) * u64::from(m_bits) >> KEY_BITS) as u32
+    ((u64::from(key) * u64::from(m_bits)) >> KEY_BITS) as u32
 }
 
 /// The sizes that a filter may have, the smallest first: bits.
