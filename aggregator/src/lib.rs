@@ -9,10 +9,12 @@ mod clock;
 mod disk_usage;
 mod error;
 mod expiry;
+mod filter;
 mod hot;
 mod index;
 mod ingest;
 mod ledger;
+mod lowered;
 mod manifest;
 mod metrics;
 mod pack;
@@ -27,8 +29,11 @@ mod stats;
 mod store;
 mod streams;
 mod subscribe;
+pub mod terms;
 pub mod words;
 
+#[cfg(test)]
+mod pruning_tests;
 #[cfg(test)]
 mod retention_tests;
 #[cfg(test)]

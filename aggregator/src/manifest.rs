@@ -49,6 +49,9 @@ pub(crate) struct SliceMark {
     pub(crate) n_blocks: u64,
     /// Bytes of text before compression.
     pub(crate) raw_bytes: u64,
+    /// 0 for a slice without filters, as they were before there were any.
+    #[serde(default)]
+    pub(crate) filters_len: u64,
     /// When its last line was stored: nanoseconds since the epoch; 0 in records of older builds.
     #[serde(default)]
     pub(crate) stored_at: i64,

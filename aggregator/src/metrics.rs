@@ -16,6 +16,8 @@ pub(crate) struct Metrics {
     pub(crate) seal_failures: IntCounter,
     pub(crate) blocks: IntCounter,
     pub(crate) adopted_frames: IntCounter,
+    pub(crate) filtered_blocks: IntCounter,
+    pub(crate) damaged_filters: IntCounter,
     pub(crate) hot_bytes: IntGauge,
     pub(crate) streams: IntGauge,
     pub(crate) expired_slices: IntCounter,
@@ -68,6 +70,14 @@ impl Metrics {
             seal_failures: counter("seal_failures_total", "Seals that failed and were replayed.")?,
             blocks: counter("blocks_total", "Blocks written.")?,
             adopted_frames: counter("adopted_frames_total", "Blocks stored as they came.")?,
+            filtered_blocks: counter(
+                "filtered_blocks_total",
+                "Blocks that queries did not read since a filter rules them out.",
+            )?,
+            damaged_filters: counter(
+                "damaged_filters_total",
+                "Groups of filters found damaged: their blocks are read in vain.",
+            )?,
             hot_bytes: gauge("hot_bytes", "Memory of runs not sealed yet, in bytes.")?,
             streams: gauge("streams", "Streams known.")?,
             expired_slices: counter(

@@ -13,7 +13,7 @@ use sawlog_transport::{Codec, LineColumns, Piece, Run};
 use crate::block::{Block, BlockStream};
 use crate::hot::HotRun;
 use crate::streams::StreamNumber;
-use crate::words::{BlockWords, words_of};
+use crate::terms::{BlockTerms, TermScanner};
 
 /// Lines further apart than this are put into different blocks: nanoseconds.
 const TIME_SPAN_MAX: i64 = 3_600_000_000_000;
@@ -21,10 +21,10 @@ const TIME_SPAN_MAX: i64 = 3_600_000_000_000;
 /// jump does not make a block of every line: bytes.
 const SPAN_SPLIT_BYTES_MIN: usize = 32 * 1024;
 
-/// A block ready to be written, and what the index gets to know of it.
+/// A block ready to be written, and what the indexes get to know of it.
 pub(crate) struct PackedBlock {
     pub(crate) block: Block,
-    pub(crate) words: BlockWords,
+    pub(crate) terms: BlockTerms,
     /// Whether the frame is stored as it came.
     pub(crate) adopted: bool,
 }
@@ -37,13 +37,14 @@ pub(crate) fn pack(runs: &[Arc<HotRun>], partition: u32, seal: u64) -> Vec<Packe
         partition,
         seal,
         encoder: FrameEncoder::new(Codec::Zstd(1)),
+        scanner: TermScanner::new(),
         open: OpenBlock::default(),
         packed: Vec::new(),
     };
     for run in order {
         match &run.frame {
             Some(frame) if adoptable(run) => {
-                let words = words_of(&run.text);
+                let terms = packer.scanner.scan(&run.text);
                 let block = Block {
                     seal,
                     partition,
@@ -52,7 +53,7 @@ pub(crate) fn pack(runs: &[Arc<HotRun>], partition: u32, seal: u64) -> Vec<Packe
                     arrivals: vec![run.arrival],
                     frame: frame.clone(),
                 };
-                packer.packed.push(PackedBlock { block, words, adopted: true });
+                packer.packed.push(PackedBlock { block, terms, adopted: true });
             }
             _ => packer.add(run),
         }
@@ -70,6 +71,7 @@ struct Packer {
     partition: u32,
     seal: u64,
     encoder: FrameEncoder,
+    scanner: TermScanner,
     open: OpenBlock,
     packed: Vec<PackedBlock>,
 }
@@ -112,7 +114,7 @@ impl Packer {
         if open.lines.is_empty() {
             return;
         }
-        let words = words_of(&open.text);
+        let terms = self.scanner.scan(&open.text);
         let block = Block {
             seal: self.seal,
             partition: self.partition,
@@ -121,7 +123,7 @@ impl Packer {
             arrivals: open.arrivals,
             frame: self.encoder.encode(&open.lines, &open.text),
         };
-        self.packed.push(PackedBlock { block, words, adopted: false });
+        self.packed.push(PackedBlock { block, terms, adopted: false });
     }
 }
 

@@ -1,5 +1,6 @@
-//! What the index can say of a block that may hold a match: a formula over words. A formula is only
-//! ever a necessary condition; whoever asks looks at the bytes of the blocks that remain.
+//! What the index can say of a block that may hold a match: a formula over words, of which the index knows,
+//! and keys, of which the filters know. A formula is only ever a necessary condition; whoever asks
+//! looks at the bytes of the blocks that remain.
 
 use regex_syntax::hir::{Class, Hir, HirKind};
 use tantivy::Term;
@@ -12,12 +13,14 @@ use crate::words::{FOLDS, INCOMPLETE, WORD_BYTES_MAX, WORD_BYTES_MIN};
 /// an AND is sound, it only prunes less; an OR with too many parts says nothing.
 const WORDS_OF_A_FORMULA_MAX: usize = 48;
 
-/// A necessary condition on the words of a block.
+/// A necessary condition on the words and keys of a block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Formula {
     /// Nothing is known: every block may match.
     Any,
     Word(WordPattern),
+    /// Keys of the filter, all of which must occur; see [`crate::filter`].
+    Keys(Vec<u32>),
     And(Vec<Formula>),
     Or(Vec<Formula>),
 }
@@ -35,7 +38,7 @@ pub struct WordPattern {
 impl Formula {
     /// What must hold for a text that contains `literal` (bytes, case sensitive).
     pub fn literal(literal: &[u8]) -> Formula {
-        literal_words(literal, false)
+        literal_formula(literal, false)
     }
 
     /// What must hold for a text that matches `pattern` somewhere; `Any` if the pattern is not
@@ -81,7 +84,7 @@ impl Formula {
 
     fn words(&self) -> usize {
         match self {
-            Formula::Any => 0,
+            Formula::Any | Formula::Keys(_) => 0,
             Formula::Word(_) => 1,
             Formula::And(parts) | Formula::Or(parts) => parts.iter().map(Formula::words).sum(),
         }
@@ -90,7 +93,7 @@ impl Formula {
     /// The longest word: long words are rare ones.
     fn longest_word(&self) -> usize {
         match self {
-            Formula::Any => 0,
+            Formula::Any | Formula::Keys(_) => 0,
             Formula::Word(pattern) => pattern.word.len(),
             Formula::And(parts) => parts.iter().map(Formula::longest_word).max().unwrap_or(0),
             Formula::Or(parts) => parts.iter().map(Formula::longest_word).min().unwrap_or(0),
@@ -116,14 +119,24 @@ impl Formula {
         }
     }
 
-    /// The query of blocks that the formula does not rule out; `None` for all.
+    /// What must hold of the words of a block: a weaker formula without keys.
+    fn word_part(&self) -> Formula {
+        match self {
+            Formula::Any | Formula::Keys(_) => Formula::Any,
+            Formula::Word(_) => self.clone(),
+            Formula::And(parts) => Formula::and(parts.iter().map(Formula::word_part)),
+            Formula::Or(parts) => Formula::or(parts.iter().map(Formula::word_part)),
+        }
+    }
+
+    /// The query of blocks that the formula's words do not rule out; `None` for all.
     pub(crate) fn query(&self, words: Field, flags: Field) -> Option<Box<dyn Query>> {
-        self.bounded().query_all(words, flags)
+        self.word_part().bounded().query_all(words, flags)
     }
 
     fn query_all(&self, words: Field, flags: Field) -> Option<Box<dyn Query>> {
         match self {
-            Formula::Any => None,
+            Formula::Any | Formula::Keys(_) => None,
             Formula::Word(pattern) => Some(pattern.query(words, flags)),
             Formula::And(parts) => Some(combine(Occur::Must, parts, words, flags)),
             Formula::Or(parts) => Some(combine(Occur::Should, parts, words, flags)),
@@ -157,6 +170,13 @@ impl WordPattern {
         }
         Box::new(BooleanQuery::new(any_of))
     }
+}
+
+/// What a literal demands: its words, and its keys.
+fn literal_formula(literal: &[u8], folded: bool) -> Formula {
+    let keys = crate::filter::demanded(literal, folded);
+    let keys = if keys.is_empty() { Formula::Any } else { Formula::Keys(keys) };
+    Formula::and([literal_words(literal, folded), keys])
 }
 
 /// The words of a literal; its outer runs of letters are open: the text may go on there.
@@ -203,7 +223,7 @@ impl Required {
     }
 
     fn finish(self) -> Formula {
-        let literal = self.literal.map_or(Formula::Any, |l| literal_words(&l.bytes, l.folded));
+        let literal = self.literal.map_or(Formula::Any, |l| literal_formula(&l.bytes, l.folded));
         Formula::and([self.formula, literal])
     }
 }
@@ -246,14 +266,14 @@ fn concat(parts: &[Hir]) -> Required {
             None => {
                 whole = false;
                 let closed = std::mem::take(&mut open);
-                formulas.push(literal_words(&closed.bytes, closed.folded));
+                formulas.push(literal_formula(&closed.bytes, closed.folded));
             }
         }
     }
     if whole {
         return Required { formula: Formula::and(formulas), literal: Some(open) };
     }
-    formulas.push(literal_words(&open.bytes, open.folded));
+    formulas.push(literal_formula(&open.bytes, open.folded));
     Required { formula: Formula::and(formulas), literal: None }
 }
 
@@ -301,6 +321,7 @@ mod tests {
         };
         match formula {
             Formula::Any => "*".to_owned(),
+            Formula::Keys(keys) => format!("#{}", keys.len()),
             Formula::And(parts) => list(parts, " & "),
             Formula::Or(parts) => list(parts, " | "),
             Formula::Word(p) => format!(
@@ -326,7 +347,8 @@ mod tests {
             ("a\nerror\tb", "error"),
             ("", "*"),
         ] {
-            assert_eq!(text(&Formula::literal(literal.as_bytes())), expected, "{literal:?}");
+            let formula = Formula::literal(literal.as_bytes()).word_part();
+            assert_eq!(text(&formula), expected, "{literal:?}");
         }
     }
 
@@ -365,7 +387,7 @@ mod tests {
             ("(", "*"),
             ("[Ee]rror", "~error~/i"),
         ] {
-            let formula = text(&Formula::regex(pattern));
+            let formula = text(&Formula::regex(pattern).word_part());
             let expected = expected.replace("~out~ | ~ly~", "~out~ | *");
             // An alternative of which nothing is known makes the whole alternation unknown.
             let expected = expected.replace("(~time~ & (~out~ | *))", "~time~");

@@ -1,7 +1,7 @@
 //! The seal: turns hot runs into blocks, in an order of writes that leaves the old store intact
 //! until the manifest's record is durable.
 //!
-//! block file → catalog (streams, ledger) → tantivy commit → directory syncs → manifest
+//! block file → filters → catalog (streams, ledger) → tantivy commit → directory syncs → manifest
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -10,12 +10,14 @@ use bytes::Bytes;
 
 use crate::block::{Block, BlockError, BlockTable, HEADER_BYTES};
 use crate::error::StoreError;
+use crate::filter::Filters;
 use crate::index::{BlockAddress, BlockIndex, IndexView};
 use crate::manifest::SliceMark;
 use crate::pack::PackedBlock;
 use crate::record_file::sync_dir;
 
 const BLOCKS_FILE: &str = "blocks";
+const FILTERS_FILE: &str = "filters";
 const INDEX_DIR: &str = "index";
 
 /// A slice open for writing.
@@ -23,6 +25,7 @@ pub(crate) struct Slice {
     mark: SliceMark,
     dir: PathBuf,
     blocks: Arc<File>,
+    filters: Filters,
     index: BlockIndex,
 }
 
@@ -45,6 +48,7 @@ impl Slice {
             n_blocks: 0,
             raw_bytes: 0,
             stored_at: created_at,
+            filters_len: 0,
         };
         BlockIndex::create(&dir.join(INDEX_DIR))?;
         let slice = Self::open(slices, &mark, 0)?;
@@ -72,17 +76,18 @@ impl Slice {
         blocks
             .set_len(mark.blocks_len)
             .map_err(|source| StoreError::io("truncate", &path, source))?;
+        let filters = Filters::open_to_append(dir.join(FILTERS_FILE), mark.filters_len)?;
         let index = BlockIndex::open(&dir.join(INDEX_DIR), seal)?;
         index.view()?.expect_blocks(mark.n_blocks)?;
-        Ok(Self { mark: mark.clone(), dir, blocks: Arc::new(blocks), index })
+        Ok(Self { mark: mark.clone(), dir, blocks: Arc::new(blocks), filters, index })
     }
 
     pub(crate) fn mark(&self) -> &SliceMark {
         &self.mark
     }
 
-    /// Appends blocks to the block file, makes them durable, then indexes and commits them; `now` is
-    /// when their lines are stored.
+    /// Appends blocks to the block file and their filters beside it, makes them durable, then adds
+    /// the blocks to the index; `now` is when their lines are stored.
     pub(crate) fn append(&mut self, blocks: &[PackedBlock], now: i64) -> Result<(), StoreError> {
         let mut places = Vec::with_capacity(blocks.len());
         for packed in blocks {
@@ -93,14 +98,31 @@ impl Slice {
             .sync_data()
             .map_err(|source| StoreError::io("sync", &self.dir.join(BLOCKS_FILE), source))?;
         fail::fail_point!("seal::blocks_synced");
+        self.append_filters(blocks, &places)?;
         for (packed, (at, len)) in blocks.iter().zip(places) {
-            self.index.add(&packed.block, at, len, &packed.words)?;
+            self.index.add(&packed.block, at, len, &packed.terms.words)?;
             self.mark.n_blocks += 1;
             self.mark.raw_bytes += u64::from(packed.block.frame.text_len());
         }
         // A clock that was set back makes nothing older than it is.
         self.mark.stored_at = self.mark.stored_at.max(now);
         fail::fail_point!("seal::index_added");
+        Ok(())
+    }
+
+    fn append_filters(
+        &mut self,
+        blocks: &[PackedBlock],
+        places: &[(u64, u64)],
+    ) -> Result<(), StoreError> {
+        let Some(first) = blocks.first() else { return Ok(()) };
+        let filters = blocks.iter().map(|packed| &packed.terms.filter);
+        let placed: Vec<_> = places.iter().map(|(at, _)| *at).zip(filters).collect();
+        self.filters.append(first.block.seal, &placed)?;
+        fail::fail_point!("seal::filters_written");
+        self.filters.sync()?;
+        fail::fail_point!("seal::filters_synced");
+        self.mark.filters_len = self.filters.len();
         Ok(())
     }
 
@@ -128,6 +150,7 @@ impl Slice {
             mark: self.mark.clone(),
             path: self.dir.join(BLOCKS_FILE),
             blocks: self.blocks.clone(),
+            filters: self.filters.clone(),
             index: self.index.view()?,
         })
     }
@@ -140,6 +163,7 @@ pub struct SliceView {
     pub(crate) mark: SliceMark,
     path: PathBuf,
     blocks: Arc<File>,
+    pub(crate) filters: Filters,
     pub(crate) index: IndexView,
 }
 
@@ -149,9 +173,11 @@ impl SliceView {
         let dir = dir_of(slices, mark.id);
         let path = dir.join(BLOCKS_FILE);
         let blocks = File::open(&path).map_err(|source| StoreError::io("open", &path, source))?;
+        let filters = Filters::open(dir.join(FILTERS_FILE), mark.filters_len)?;
         let index = IndexView::open(&dir.join(INDEX_DIR))?;
         index.expect_blocks(mark.n_blocks)?;
-        Ok(Self { id: mark.id, mark: mark.clone(), path, blocks: Arc::new(blocks), index })
+        let (mark, blocks) = (mark.clone(), Arc::new(blocks));
+        Ok(Self { id: mark.id, mark, path, blocks, filters, index })
     }
 
     /// Reads a block; text and columns are not inflated yet.

@@ -78,10 +78,14 @@ impl Store {
             let hot: Vec<Source> = hot.cloned().map(Source::Hot).collect();
             (hot, data.slices.clone())
         };
+        let keys = selection.formula.key_part();
         for slice in slices {
             check()?;
             let (from, to) = (selection.from, selection.to);
-            let found = slice.index.blocks(selection.formula, selection.streams, from, to)?;
+            let mut found = slice.index.blocks(selection.formula, selection.streams, from, to)?;
+            let asked = slice.filters.retain(&keys, &mut found);
+            self.metrics.filtered_blocks.inc_by(asked.ruled_out);
+            self.metrics.damaged_filters.inc_by(asked.damaged);
             let sealed = |address| Source::Sealed { slice: slice.clone(), address };
             sources.extend(found.into_iter().map(sealed));
         }

@@ -143,6 +143,8 @@ impl Store {
         sync_dir(dir)?;
         self.metrics.streams.set(streams.len() as i64);
         self.metrics.hot_bytes.set(0);
+        let damaged = slices.iter().map(|slice| slice.filters.damaged_at_open()).sum();
+        self.metrics.damaged_filters.inc_by(damaged);
         *self.tables.write() = Tables { streams, ledger };
         let expired = record.expired;
         *self.data.write() = Data { slices, expired, ..Data::default() };

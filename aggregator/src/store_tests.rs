@@ -320,6 +320,9 @@ fn fragment() -> impl Strategy<Value = String> {
         "ab",
         "user=alice",
         "4bf92f35",
+        "a7f3c09e1b2d4856",
+        "12345678",
+        "42",
         "caf\u{e9}",
         "\u{212A}elvin",
         "\u{17F}top",
@@ -415,6 +418,37 @@ fn a_rare_word_leaves_few_blocks() {
     assert_eq!(bed.lines(&Formula::literal(b"mmon word")).len(), 100);
 }
 
+/// So it is for an id; damaged filters cost their worth, are counted, and hide nothing.
+#[test]
+fn a_rare_id_leaves_few_blocks() {
+    let mut bed = Bed::new();
+    for n in 0..20u64 {
+        let line =
+            format!("common words and id={:016x}", (n + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        bed.send(message(1, u128::from(n), 0, &[line.as_bytes()]));
+        bed.seal();
+    }
+    let needle = format!("{:016x}", 7u64.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let asked = Formula::literal(&needle.as_bytes()[2..12]);
+    for _ in 0..2 {
+        let before = bed.store().metrics.filtered_blocks.get();
+        assert_eq!(bed.lines(&asked).len(), 1);
+        assert_eq!(bed.store().metrics.filtered_blocks.get() - before, 19);
+        bed.reopen();
+    }
+    bed.open = None;
+    for slice in std::fs::read_dir(bed.dir.path().join("store/slices")).unwrap() {
+        let path = slice.unwrap().path().join("filters");
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[40] ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+    }
+    bed.reopen();
+    let slices = bed.store().data.read().slices.len() as u64;
+    assert!(slices > 1 && bed.lines(&asked).len() as u64 >= slices);
+    assert_eq!(bed.store().metrics.damaged_filters.get(), slices);
+}
+
 /// Redelivery alone must not fill the log for ever: seals go on, and the log forgets.
 #[test]
 fn a_log_full_of_duplicates_is_emptied() {
@@ -471,9 +505,11 @@ fn a_store_whose_manifest_or_index_is_gone_is_refused_and_left_as_it_is() {
         Store::open(config, &prometheus::Registry::new()).err().unwrap().to_string()
     };
     let slice = dir.join("slices/00000001");
-    for (path, names) in
-        [(dir.join("manifest"), "manifest"), (slice.join("index/meta.json"), "index")]
-    {
+    for (path, names) in [
+        (dir.join("manifest"), "manifest"),
+        (slice.join("index/meta.json"), "index"),
+        (slice.join("filters"), "filters"),
+    ] {
         let saved = std::fs::read(&path).unwrap();
         std::fs::remove_file(&path).unwrap();
         assert!(refused(&dir).contains(names), "{}", refused(&dir));

@@ -7,11 +7,13 @@ use std::path::Path;
 
 use crate::node::{Setup, assert_same_bytes, eventually};
 
-const POINTS: [&str; 20] = [
+const POINTS: [&str; 22] = [
     "seal::begin",
     "seal::slice_created",
     "seal::blocks_written",
     "seal::blocks_synced",
+    "seal::filters_written",
+    "seal::filters_synced",
     "seal::index_added",
     "seal::catalog_written",
     "seal::catalog_synced",
@@ -88,6 +90,8 @@ fn abort_at(point: &str, nth: u32) {
 /// Appends some lines whose text says where they belong.
 fn append(path: &Path, round: u32) {
     let mut file = OpenOptions::new().append(true).create(true).open(path).unwrap();
-    let text: String = (0..50).map(|n| format!("round {round} line {n} of some words\n")).collect();
+    let text: String = (0..50)
+        .map(|n| format!("round {round} line {n} of some words, id {round:08x}{n:04x}\n"))
+        .collect();
     file.write_all(text.as_bytes()).unwrap();
 }

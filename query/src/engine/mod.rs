@@ -16,4 +16,6 @@ pub use budget::{Budget, Limits, QueryError, Stats};
 pub use entry::Entry;
 
 #[cfg(test)]
+mod pruning_tests;
+#[cfg(test)]
 mod tests;

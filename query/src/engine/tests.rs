@@ -73,7 +73,7 @@ impl Bed {
         log::run(&self.store, &query, &Budget::new(Limits::default())).unwrap()
     }
 
-    fn lines(&self, query: &str) -> Vec<Vec<u8>> {
+    pub(super) fn lines(&self, query: &str) -> Vec<Vec<u8>> {
         self.log(query, 5000, Direction::Forward).iter().map(|entry| entry.line.to_vec()).collect()
     }
 }
@@ -99,6 +99,8 @@ fn fragment() -> impl Strategy<Value = String> {
         "ab",
         "user=alice",
         "4bf92f35ce",
+        "12345678",
+        "42",
         "caf\u{e9}",
         "CAF\u{c9}",
         "\u{212A}elvin",
@@ -141,7 +143,7 @@ impl Filter {
         }
     }
 
-    fn keeps(&self, line: &[u8]) -> bool {
+    pub(super) fn keeps(&self, line: &[u8]) -> bool {
         match self {
             Filter::Contains(text, yes) => {
                 let found = line.windows(text.len().max(1)).any(|w| w == text.as_bytes());
@@ -154,7 +156,7 @@ impl Filter {
     }
 }
 
-fn quote(text: &str) -> String {
+pub(super) fn quote(text: &str) -> String {
     let escaped: String = text
         .chars()
         .map(|c| match c {
