@@ -159,11 +159,11 @@ fn stop_collecting(demo: Option<Demo>, collector: Option<CollectorHandle>) -> an
 /// Waits until the collector has read what was written before, or for [`STOP_TIMEOUT`].
 fn catch_up(collector: &CollectorHandle) {
     let begin = Instant::now();
-    let turns = collector.status().turns;
+    let turns = collector.turns();
     while begin.elapsed() < STOP_TIMEOUT && collector.is_running() {
-        let status = collector.status();
         // The turn under way may have looked before the last line, the next one has not.
-        if begin.elapsed() >= SETTLE && status.turns >= turns + 2 && status.at_rest {
+        let has_looked = collector.turns() >= turns + 2;
+        if has_looked && begin.elapsed() >= SETTLE && collector.status().at_rest {
             return;
         }
         std::thread::sleep(CATCH_UP_POLL);

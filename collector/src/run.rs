@@ -69,7 +69,6 @@ pub(crate) struct Loop {
     lag: Periodic,
     flushed_at: Duration,
     lag_bytes: u64,
-    turns: u64,
     /// Bytes read and acknowledged when the lag was summed up.
     moved: (u64, u64),
     /// The kernel had more to tell than it could keep.
@@ -113,7 +112,6 @@ impl Loop {
             lag: Periodic::new(LAG_EVERY, now.monotonic),
             flushed_at: now.monotonic,
             lag_bytes: 0,
-            turns: 0,
             moved: (0, 0),
             events_lost: false,
             _lock: lock,
@@ -130,7 +128,6 @@ impl Loop {
         self.ship(now, false);
         self.write_checkpoints(now);
         self.measure(now);
-        self.turns += 1;
         self.sleep(now)
     }
 
@@ -163,7 +160,6 @@ impl Loop {
             bytes_acked: self.metrics.acked_bytes.get(),
             in_flight_bytes: self.in_flight.text_bytes() + self.batcher.text_bytes(),
             lag_bytes: self.lag_bytes,
-            turns: self.turns,
             at_rest: self.is_all_acknowledged() && self.ready.is_empty() && !self.tree.is_dirty(),
         }
     }

@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -92,6 +93,8 @@ struct Shared {
     /// Until when to wait for acknowledgements; `None` while running.
     stop: Mutex<Option<Instant>>,
     status: Mutex<Status>,
+    /// Turns of the loop whose status is set.
+    turns: AtomicU64,
 }
 
 impl Collector {
@@ -116,6 +119,7 @@ impl Collector {
             wake,
             stop: Mutex::new(None),
             status: Mutex::new(Status::default()),
+            turns: AtomicU64::new(0),
         });
         let thread = std::thread::Builder::new()
             .name("collector".into())
@@ -132,6 +136,12 @@ impl CollectorHandle {
     /// The state after the last turn of the loop.
     pub fn status(&self) -> Status {
         *self.shared.status.lock()
+    }
+
+    /// Turns of the loop since the start. The status of a turn knows what was written before the
+    /// turn began.
+    pub fn turns(&self) -> u64 {
+        self.shared.turns.load(Ordering::Acquire)
     }
 
     /// Whether the thread still runs; it ends only when told, or by a panic.
@@ -174,6 +184,7 @@ fn run(mut collector: Loop, started: Instant, shared: &Shared) {
         }
         let sleep = collector.step(Now::read(started));
         *shared.status.lock() = collector.status();
+        shared.turns.fetch_add(1, Ordering::Release);
         if !sleep.is_zero() {
             if !collector.is_all_acknowledged() {
                 std::thread::sleep(GATHER);

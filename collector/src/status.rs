@@ -12,8 +12,6 @@ pub struct Status {
     pub in_flight_bytes: usize,
     /// Bytes in open files not yet acknowledged; at most a second old.
     pub lag_bytes: u64,
-    /// Turns of the loop since the start. What was written before a turn began is known after it.
-    pub turns: u64,
     /// Whether all that is known was read, sent and acknowledged.
     pub at_rest: bool,
 }
