@@ -1,6 +1,7 @@
 //! Asks the filters of a slice which of some blocks may hold what a formula demands.
 
 use super::file::{Filters, Group};
+use super::grams::EXTRA;
 use super::rows::{Columns, Rows};
 use super::sketch::row_of;
 use crate::index::BlockAddress;
@@ -112,11 +113,12 @@ impl Asking<'_> {
     fn ask_keys(&mut self, keys: &[u32], columns: &Columns) -> Columns {
         let mut left = columns.clone();
         let Some(mut rows) = self.rows.take() else { return left };
-        for key in keys {
+        let shape = self.group.shape;
+        for key in keys.iter().filter(|key| shape.has_extra || **key < EXTRA) {
             if left.is_empty() {
                 break;
             }
-            let row = row_of(*key, self.group.shape.m_bits);
+            let row = row_of(*key, shape.m_bits);
             // What a damaged page would say is not known: it rules nothing out.
             if let Err(err) = rows.keep(row, &mut left) {
                 self.report(&err);

@@ -2,38 +2,48 @@
 //! the same pass over the same classes, so that they cannot disagree.
 //!
 //! A *token* is a maximal run of letters, digits and bytes above 0x7f, lowercased. Its keys:
-//! * each [`GRAM_BYTES`] bytes of it that are neither all letters (words know these) nor all digits,
+//! * each [`GRAM_BYTES`] bytes of it that are neither all letters (words know these) nor all digits
+//!   without a letter close before them,
 //! * each [`DIGITS`] digits of it: there are too few shorter ones to tell blocks apart,
-//! * the whole of it if it is short: no gram says where a token ends.
+//! * the whole of it if it is short or a number: no gram says where a token ends.
 //!
-//! Whether a gram is a key depends on its own bytes only, so whoever contains the literal contains
-//! its keys, whatever stands around.
+//! Numbers and short tokens show few keys of their own, so each of theirs is doubled or tripled where
+//! the filter has room: these further keys are *extra*, and a filter has all of them or none.
+//!
+//! Whether a gram is a key depends on its own bytes and on a few right before it. A literal demands
+//! those keys for which it shows these bytes itself, so whoever contains it contains them, whatever
+//! stands around.
 
 use crate::lowered::{Classes, Lowered, back, history};
 
 /// Bytes of a gram of a mixed token.
 const GRAM_BYTES: u32 = 5;
+/// How far before a gram of digits a letter is looked for: bytes.
+const BEHIND_LETTER: u32 = 11;
 /// Bytes of a gram of a run of digits.
 const DIGITS: u32 = 6;
 /// A longer token is not put in as a whole: bytes.
 const TOKEN_BYTES_MAX: u32 = 5;
-/// A longer token of digits only is not put in as a whole: bytes. Eight are looked at.
-const NUMBER_BYTES_MAX: u32 = 8;
+/// A longer token of digits only is not put in as a whole: bytes.
+const NUMBER_BYTES_MAX: u32 = 16;
 /// A shorter token of letters is no word: bytes.
 const WORD_BYTES_MIN: u32 = crate::words::WORD_BYTES_MIN as u32;
-/// Bits that each kind of key sets: a short token is often all that a literal shows.
+/// The keys of each kind: the first one nearly always, the others are extra.
 const GRAM_SEEDS: [u64; 1] = [0x9e37_79b9_7f4a_7c15];
-const DIGITS_SEEDS: [u64; 1] = [0xc2b2_ae3d_27d4_eb4f];
+const DIGITS_SEEDS: [u64; 2] = [0xc2b2_ae3d_27d4_eb4f, 0x1656_67b1_9e37_79f9];
 const TOKEN_SEEDS: [u64; 3] = [0xd6e8_feb8_6659_fd93, 0xa076_1d64_78bd_642f, 0x8ebc_6af0_9c88_c6e3];
 /// Odd, half of its bits set.
 const MULTIPLIER: u64 = 0xe703_7ed1_a0b4_28db;
 
-/// Keys have this many bits: places in the scratch bitmap of a block.
+/// Keys have this many bits, beside the one that marks them.
 pub(crate) const KEY_BITS: u32 = 18;
+/// Marks an extra key.
+pub(crate) const EXTRA: u32 = 1 << KEY_BITS;
 /// Keys that are asked for of one literal, at most: more would not leave fewer blocks.
 const KEYS_OF_A_LITERAL_MAX: usize = 64;
 
-/// Something that a text puts into its filter: its bytes, the last one highest.
+/// Something that a text puts into its filter: its bytes, the last one highest; of more than eight
+/// those before them are mixed in.
 #[derive(Clone, Copy, Debug)]
 enum Part {
     Gram(u64),
@@ -60,8 +70,20 @@ impl Part {
             Part::Digits(_) => &DIGITS_SEEDS,
             Part::Token { .. } => &TOKEN_SEEDS,
         };
-        for seed in seeds {
-            put(key(self.bytes(), *seed));
+        let first = key(self.bytes(), seeds[0]);
+        put(if self.is_extra(first) { first | EXTRA } else { first });
+        for seed in &seeds[1..] {
+            put(key(self.bytes(), *seed) | EXTRA);
+        }
+    }
+
+    /// Whether even the first key is extra: parts of numbers are many and tell little, so half of
+    /// them are.
+    #[inline(always)]
+    fn is_extra(self, first_key: u32) -> bool {
+        match self {
+            Part::Gram(_) | Part::Token { .. } => false,
+            Part::Digits(_) => first_key & 1 == 1,
         }
     }
 
@@ -108,7 +130,13 @@ impl GramPass {
         let last = |n: u32, len: u32| text.eight_before(base + n as usize + 1) >> (64 - 8 * len);
 
         let grams = token.all(0, GRAM_BYTES) & other.any(0, GRAM_BYTES);
-        let mixed = grams & !digits.all(0, GRAM_BYTES);
+        // Digits behind a letter belong to an id; of other digits it is not known.
+        let (mut inside, mut behind) = (grams, 0);
+        for by in GRAM_BYTES..GRAM_BYTES + BEHIND_LETTER {
+            inside &= token.back(by);
+            behind |= inside & !digits.back(by);
+        }
+        let mixed = grams & (!digits.all(0, GRAM_BYTES) | behind);
         each_bit(mixed, |n| found(Part::Gram(last(n, GRAM_BYTES))));
         each_bit(digits.all(0, DIGITS), |n| found(Part::Digits(last(n, DIGITS))));
 
@@ -123,11 +151,21 @@ impl GramPass {
             let is_number = len <= NUMBER_BYTES_MAX && digits.history(n).leading_ones() == len;
             if is_short || is_number {
                 let end = base + n as usize;
-                let bytes = text.eight_before(end) >> (64 - 8 * len);
-                found(Part::Token { bytes, start: end - len as usize, end });
+                found(Part::Token { bytes: whole(text, end, len), start: end - len as usize, end });
             }
         });
     }
+}
+
+/// The `len` bytes before `end`, 1 to [`NUMBER_BYTES_MAX`] of them.
+#[inline(always)]
+fn whole(text: &Lowered, end: usize, len: u32) -> u64 {
+    let last = text.eight_before(end);
+    if len <= 8 {
+        return last >> (64 - 8 * len);
+    }
+    let before = text.eight_before(end - 8) >> (64 - 8 * (len - 8));
+    last ^ before.wrapping_mul(MULTIPLIER)
 }
 
 /// The mask of a chunk and that of the chunk before it.
@@ -282,8 +320,8 @@ mod tests {
     #[test]
     fn golden_keys_of_version_1() {
         let expected = [
-            12_547, 46_672, 50_249, 52_237, 113_373, 115_079, 174_887, 175_900, 203_053, 227_979,
-            256_375,
+            50_249, 115_079, 174_887, 175_900, 203_053, 274_691, 276_915, 308_816, 314_381,
+            375_517, 490_123, 518_519,
         ];
         assert!(keys_of(b"4bf9A 123456 ok").into_iter().eq(expected));
     }
@@ -291,7 +329,7 @@ mod tests {
     #[test]
     fn a_literal_demands_what_it_shows() {
         let seeds = (GRAM_SEEDS.len(), DIGITS_SEEDS.len(), TOKEN_SEEDS.len());
-        assert_eq!(seeds, (1, 1, 3), "the figures below count keys");
+        assert_eq!(seeds, (1, 2, 3), "the figures below count keys");
         for (literal, n_keys) in [
             ("", 0),
             ("word and word", 0),
@@ -302,10 +340,11 @@ mod tests {
             ("status=500", 0),
             (" id=42,", 3 + 3),
             ("12345", 0),
-            ("123456", 1),
-            ("12345678", 3),
-            (" 12345678 ", 3 + 3),
-            (" 123456789 ", 4),
+            ("123456", 2),
+            ("12345678", 3 * 2),
+            (" 12345678 ", 3 * 2 + 3),
+            (" 123456789 ", 4 * 2 + 3),
+            (" 12345678901234567 ", 10 * 2),
             (" a to be", 3 + 3),
             ("caf\u{e9} ", 1),
             (" \u{e9}t\u{e9} ", 1 + 3),
@@ -314,7 +353,7 @@ mod tests {
         }
         assert_eq!(demanded(b" k8 s3 x9 ", true).len(), 3, "k and s are not certain");
         let long = "0123456789abcdef".repeat(4000);
-        assert_eq!(demanded(long.as_bytes(), false).len(), 8 + 5, "each gram once");
+        assert_eq!(demanded(long.as_bytes(), false).len(), 8 + 6 + 5 * 2, "each gram once");
         let many: String = (0..4000).map(|n| format!("{n:05x} ")).collect();
         assert_eq!(demanded(many.as_bytes(), false).len(), KEYS_OF_A_LITERAL_MAX);
     }

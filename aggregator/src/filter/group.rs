@@ -28,6 +28,8 @@ pub(super) struct Shape {
     pub(super) n_blocks: u32,
     /// Bits of each block's filter: rows of the matrix.
     pub(super) m_bits: u32,
+    /// Whether the filters hold the extra keys.
+    pub(super) has_extra: bool,
     /// Of the addresses.
     pub(super) crc: u32,
 }
@@ -69,8 +71,10 @@ impl Shape {
         if header[4] != VERSION {
             return Err("a group has another version");
         }
-        let shape = Shape { n_blocks: word(8), m_bits: word(12), crc: word(24) };
-        let possible = (1..=GROUP_BLOCKS_MAX as u32).contains(&shape.n_blocks)
+        let has_extra = header[5] == 1;
+        let shape = Shape { n_blocks: word(8), m_bits: word(12), has_extra, crc: word(24) };
+        let possible = header[5] <= 1
+            && (1..=GROUP_BLOCKS_MAX as u32).contains(&shape.n_blocks)
             && (1..=FILTER_BITS_MAX).contains(&shape.m_bits)
             && shape.matrix_bytes() <= MATRIX_BYTES_MAX;
         if possible { Ok(shape) } else { Err("a group's sizes are impossible") }
@@ -79,7 +83,7 @@ impl Shape {
     fn write(self, seal: u64, out: &mut Vec<u8>) {
         let start = out.len();
         out.extend_from_slice(&MAGIC);
-        out.extend_from_slice(&[VERSION, 0, 0, 0]);
+        out.extend_from_slice(&[VERSION, u8::from(self.has_extra), 0, 0]);
         out.extend_from_slice(&self.n_blocks.to_le_bytes());
         out.extend_from_slice(&self.m_bits.to_le_bytes());
         out.extend_from_slice(&seal.to_le_bytes());
@@ -89,14 +93,14 @@ impl Shape {
     }
 }
 
-/// Splits the filters of a seal into groups: by size, and below the limits of one.
+/// Splits the filters of a seal into groups: by size and kind, and below the limits of one.
 pub(super) fn grouped<'a>(filters: &[Placed<'a>]) -> Vec<Vec<Placed<'a>>> {
-    let mut by_size = std::collections::BTreeMap::<u32, Vec<Placed<'a>>>::new();
+    let mut by_size = std::collections::BTreeMap::<(u32, bool), Vec<Placed<'a>>>::new();
     for (at, filter) in filters {
-        by_size.entry(filter.m_bits).or_default().push((*at, filter));
+        by_size.entry((filter.m_bits, filter.has_extra)).or_default().push((*at, filter));
     }
     let mut groups = Vec::new();
-    for (m_bits, mut same) in by_size {
+    for ((m_bits, _), mut same) in by_size {
         same.sort_by_key(|(at, _)| *at);
         let fitting = (MATRIX_BYTES_MAX * 8 / m_bits as usize).min(GROUP_BLOCKS_MAX);
         groups.extend(same.chunks(fitting).map(<[_]>::to_vec));
@@ -108,7 +112,8 @@ pub(super) fn grouped<'a>(filters: &[Placed<'a>]) -> Vec<Vec<Placed<'a>>> {
 pub(super) fn write(seal: u64, group: &[Placed<'_>], out: &mut Vec<u8>) -> Shape {
     let addresses: Vec<u8> = group.iter().flat_map(|(at, _)| at.to_le_bytes()).collect();
     let n_blocks = group.len() as u32;
-    let shape = Shape { n_blocks, m_bits: group[0].1.m_bits, crc: crc32c::crc32c(&addresses) };
+    let BlockFilter { m_bits, has_extra, .. } = *group[0].1;
+    let shape = Shape { n_blocks, m_bits, has_extra, crc: crc32c::crc32c(&addresses) };
     shape.write(seal, out);
     out.extend_from_slice(&addresses);
     for page in matrix(shape, group).chunks(PAGE_DATA_BYTES) {
@@ -140,7 +145,7 @@ mod tests {
 
     #[test]
     fn a_header_is_read_as_written_and_lies_are_refused() {
-        let shape = Shape { n_blocks: 3, m_bits: 278, crc: 7 };
+        let shape = Shape { n_blocks: 3, m_bits: 278, has_extra: true, crc: 7 };
         let header = |shape: Shape| -> [u8; HEADER_BYTES] {
             let mut out = Vec::new();
             shape.write(9, &mut out);
@@ -160,8 +165,10 @@ mod tests {
 
     #[test]
     fn groups_have_one_size_and_stay_below_the_limits() {
-        let filter =
-            |m_bits: u32| BlockFilter { m_bits, words: vec![0; m_bits.div_ceil(64) as usize] };
+        let filter = |m_bits: u32| {
+            let words = vec![0; m_bits.div_ceil(64) as usize];
+            BlockFilter { m_bits, has_extra: m_bits > 1000, words }
+        };
         let (large, small) = (filter(30_000), filter(278));
         let mut all: Vec<Placed<'_>> = (0..3000).map(|at| (at, &large)).collect();
         all.extend((3000..8000).map(|at| (at, &small)));
