@@ -85,3 +85,25 @@ fn the_sample_file_starts_a_node() {
     let node = Setup::new(&dir.path().join("data")).arg("--config", sample).start();
     eventually("ready", || node.get("/ready", &[]).0, |status| *status == 200);
 }
+
+/// Each ends at once, with a code and a text that says what to do.
+#[test]
+fn what_keeps_a_run_from_starting_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = write(dir.path(), "");
+    let data = dir.path().join("data").display().to_string();
+    let elsewhere = ["--no-auth-i-know", "--listen", "192.0.2.1:7411", "--data", &data];
+    for (args, code, said) in [
+        (&["--data", &data, "--path", "/["][..], 78, "`--path`: path '/[' is not a valid glob"),
+        (&["--data", &data, "--path", ""], 78, "names no file"),
+        (&["--data", &data, "--retention-bytes", "100"], 78, "(at least 64MiB)"),
+        (&["--listen", "127.0.0.1:0", "--data", &file], 1, "is a file: name a directory"),
+        (&elsewhere, 1, "this machine does not have the address 192.0.2.1"),
+        (&["--listen", "localhost:7411"], 2, "write IP:PORT, such as 127.0.0.1:7411"),
+    ] {
+        let output = run(&[&["run"], args].concat());
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {text}");
+        assert!(text.contains(said), "{args:?}: {said:?} is not in\n{text}");
+    }
+}
