@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use sawlog_query::cli;
 
 use crate::build_info::LONG_VERSION;
-use crate::config::{ConfigArgs, duration, size};
+use crate::config::{ConfigArgs, address, duration, size};
 use crate::demo::Kind;
 
 /// A configuration that cannot be used: EX_CONFIG of sysexits.
@@ -61,7 +61,8 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "DIR", env = "SAWLOG_DATA", hide_env_values = true)]
     pub(crate) data: Option<PathBuf>,
     /// Where to listen [default: 127.0.0.1:7411]
-    #[arg(long, value_name = "ADDR", env = "SAWLOG_LISTEN", hide_env_values = true)]
+    #[arg(long, value_name = "ADDR", value_parser = address)]
+    #[arg(env = "SAWLOG_LISTEN", hide_env_values = true)]
     pub(crate) listen: Option<SocketAddr>,
     /// Collect the containers of the Mesos agent with this --work_dir
     #[arg(long, value_name = "DIR", env = "SAWLOG_MESOS_WORK_DIR", hide_env_values = true)]
@@ -91,6 +92,9 @@ pub(crate) struct RunArgs {
     /// At which size the demo's logs are rotated, in bytes
     #[arg(long, hide = true, value_name = "BYTES")]
     pub(crate) demo_rotate_bytes: Option<usize>,
+    /// Take retentions so short or small that they would be mistakes
+    #[arg(long, hide = true)]
+    pub(crate) tiny_retention_i_know: bool,
     /// Look for the usual places below this directory instead of /
     #[arg(long, hide = true, value_name = "DIR")]
     pub(crate) look_under: Option<PathBuf>,

@@ -15,6 +15,7 @@ use clap::{CommandFactory, FromArgMatches};
 
 use cli::{Cli, Command};
 use config::Given;
+use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
     abort_points::arm();
@@ -49,13 +50,7 @@ fn completions(shell: clap_complete::Shell) -> ExitCode {
 }
 
 fn run(args: &cli::RunArgs, given: &Given) -> ExitCode {
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_env("SAWLOG_LOG")
-                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,tantivy=warn")),
-        )
-        .init();
+    start_log();
     let config = match config::Config::resolve(args, given) {
         Ok(config) => config,
         Err(err) => return fail(&err, cli::EXIT_CONFIG),
@@ -63,6 +58,23 @@ fn run(args: &cli::RunArgs, given: &Given) -> ExitCode {
     match node::run(config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(err) => fail(&err, 1),
+    }
+}
+
+/// Messages go to standard error; `SAWLOG_LOG` says which.
+fn start_log() {
+    let default = || EnvFilter::new("info,tantivy=warn");
+    let wanted = std::env::var("SAWLOG_LOG").unwrap_or_default();
+    let parsed = (!wanted.is_empty()).then(|| EnvFilter::try_new(&wanted)).transpose();
+    let (filter, wrong) = match parsed {
+        Ok(filter) => (filter.unwrap_or_else(default), None),
+        Err(error) => (default(), Some(error)),
+    };
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter).init();
+    if let Some(error) = wrong {
+        tracing::warn!(
+            "SAWLOG_LOG '{wanted}' is ignored, write debug or info,tantivy=warn: {error}"
+        );
     }
 }
 

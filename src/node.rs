@@ -1,6 +1,9 @@
 //! All roles in one process: starts them in the order in which data flows back, stops them in the
 //! order in which it flows.
 
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,6 +25,8 @@ use crate::places::{self, Sources};
 
 /// How long a stop waits for acknowledgements and for answers under way.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long tasks that are still at work at the end are waited for.
+const TASKS_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a file may be known and not yet read, because it is being renamed.
 const SETTLE: Duration = Duration::from_millis(700);
 const CATCH_UP_POLL: Duration = Duration::from_millis(20);
@@ -37,18 +42,20 @@ pub(crate) fn run(config: Config) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    runtime.block_on(serve(config))
+    let outcome = runtime.block_on(serve(config));
+    // A task that hangs must not keep the store locked once all is said to have stopped.
+    runtime.shutdown_timeout(TASKS_TIMEOUT);
+    outcome
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {
     // The port first: nothing is touched if another process has it.
-    let listener = TcpListener::bind(config.listen).await.with_context(|| {
-        format!("cannot listen on {}: stop what has it, or choose another --listen", config.listen)
-    })?;
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .map_err(|error| anyhow::anyhow!("{}: {error}", why_deaf(config.listen, &error)))?;
     let mut stop = Stop::new()?;
     let registry = prometheus::Registry::new();
-    std::fs::create_dir_all(&config.data)
-        .with_context(|| format!("cannot create --data {}", config.data.display()))?;
+    create_data(&config.data)?;
     let store_config = StoreConfig {
         seal_interval: config.seal_interval,
         ..StoreConfig::new(config.data.join("store"))
@@ -96,6 +103,32 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     outcome.and(stopped)
 }
 
+/// What kept us from listening, and the way out.
+fn why_deaf(listen: SocketAddr, error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrNotAvailable => {
+            format!(
+                "cannot listen on {listen}: this machine does not have the address {}, name one of \
+                 its own with --listen",
+                listen.ip()
+            )
+        }
+        io::ErrorKind::PermissionDenied => format!(
+            "cannot listen on {listen}: ports below 1024 take root or CAP_NET_BIND_SERVICE, choose \
+             another --listen"
+        ),
+        _ => format!("cannot listen on {listen}: stop what has it, or choose another --listen"),
+    }
+}
+
+fn create_data(data: &Path) -> anyhow::Result<()> {
+    if data.is_file() {
+        anyhow::bail!("--data {} is a file: name a directory", data.display());
+    }
+    std::fs::create_dir_all(data)
+        .with_context(|| format!("cannot create --data {}", data.display()))
+}
+
 fn start_demo(config: &Config) -> anyhow::Result<Option<Demo>> {
     if !config.demo {
         return Ok(None);
@@ -109,11 +142,18 @@ fn sources(config: &Config, demo: Option<&Demo>) -> Sources {
     work_dirs.extend(demo.map(|demo| demo.work_dir().to_owned()));
     let named = Sources { work_dirs, paths: config.paths.clone() };
     if !named.is_empty() {
+        for doubt in places::doubts(config.mesos_work_dir.as_deref(), &config.paths) {
+            tracing::warn!("{doubt}");
+        }
         return named;
     }
     let (found, findings) = places::look(&config.look_under);
     for finding in findings {
-        tracing::info!("{finding}");
+        if finding.is_unreadable() {
+            tracing::warn!("{finding}");
+        } else {
+            tracing::info!("{finding}");
+        }
     }
     found
 }
@@ -128,8 +168,8 @@ fn start_collector(
     let sources = sources(config, demo);
     if sources.is_empty() {
         tracing::warn!(
-            "nothing to collect: name --mesos-work-dir or --path, or try --demo; pushes are taken \
-             all the same"
+            "nothing to collect yet: restart when it is there, or name --mesos-work-dir or --path, or \
+             try --demo; pushes are taken all the same"
         );
         return Ok(None);
     }
@@ -180,9 +220,20 @@ fn stop_collector(collector: Option<CollectorHandle>) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn announce(config: &Config, addr: std::net::SocketAddr) {
+/// An address at which this machine reaches what listens on `addr`.
+fn reachable(mut addr: SocketAddr) -> SocketAddr {
+    match addr.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => addr.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => addr.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    addr
+}
+
+fn announce(config: &Config, addr: SocketAddr) {
     let data = config.data.display();
     eprintln!("sawlog listens on http://{addr} and keeps its data in {data}");
+    let addr = reachable(addr);
     if config.demo {
         let program = std::env::args_os().next().unwrap_or_else(|| "sawlog".into());
         eprintln!("{}", demo::invitation(&program.to_string_lossy(), addr, &config.data));

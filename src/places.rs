@@ -52,6 +52,12 @@ enum Outcome {
     Unreadable(io::Error),
 }
 
+impl Finding {
+    pub(crate) fn is_unreadable(&self) -> bool {
+        matches!(self.outcome, Outcome::Unreadable(_))
+    }
+}
+
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} in {}: ", self.what, self.path.display())?;
@@ -95,6 +101,43 @@ pub(crate) fn look(root: &Path) -> (Sources, Vec<Finding>) {
         findings.push(Finding { what, path, outcome });
     }
     (sources, findings)
+}
+
+/// What is odd about the sources that somebody named: they are collected all the same, as soon as
+/// there is something.
+pub(crate) fn doubts(work_dir: Option<&Path>, globs: &[String]) -> Vec<String> {
+    let mut doubts: Vec<String> = globs.iter().filter_map(|glob| doubt_of_glob(glob)).collect();
+    let Some(dir) = work_dir else { return doubts };
+    let shown = dir.display();
+    let is_agents = dir.join("slaves").is_dir() || dir.join("meta").is_dir();
+    match listed(dir) {
+        Outcome::Found if is_agents => {}
+        Outcome::Found => doubts.push(format!(
+            "--mesos-work-dir {shown} has neither slaves/ nor meta/: is it the --work_dir of an \
+             agent? It is looked at again"
+        )),
+        // Whether it is missing is said when the collector starts.
+        Outcome::Missing | Outcome::Other(_) => {}
+        Outcome::Unreadable(error) => {
+            let what = "--mesos-work-dir";
+            let outcome = Outcome::Unreadable(error);
+            doubts.push(Finding { what, path: dir.to_owned(), outcome }.to_string());
+        }
+    }
+    doubts
+}
+
+fn doubt_of_glob(glob: &str) -> Option<String> {
+    if Path::new(glob).is_dir() {
+        let dir = glob.trim_end_matches('/');
+        return Some(format!(
+            "--path {glob} is a directory: write {dir}/*.log for the files in it"
+        ));
+    }
+    if sawlog_collector::matches_any(glob) {
+        return None;
+    }
+    Some(format!("--path {glob} matches nothing yet: it is looked for again"))
 }
 
 /// Candidates, and whether an agent's own settings name them.
@@ -250,6 +293,23 @@ mod tests {
         let expected = [docker.join("*/*-json.log"), pods.join("*/*/*.log")];
         let expected = expected.map(|path| path.to_str().unwrap().to_owned());
         assert_eq!(root.look().0.paths, expected);
+    }
+
+    #[test]
+    fn sources_that_have_nothing_yet_are_doubted() {
+        let root = Root::new();
+        let agent = root.dir("agent/slaves").parent().unwrap().to_owned();
+        let other = root.dir("other");
+        let log = root.dir("log").join("x.log");
+        root.file("log/x.log", "x\n");
+        assert_eq!(doubts(Some(&agent), &[log.display().to_string()]), [""; 0]);
+        let globs = [root.dir("log"), root.dir("log").join("*.txt")];
+        let globs = globs.map(|glob| glob.display().to_string());
+        let said = doubts(Some(&other), &globs);
+        assert_eq!(said.len(), 3, "{said:#?}");
+        assert!(said[0].contains(&format!("write {}/*.log", globs[0])), "{said:#?}");
+        assert!(said[1].contains(&globs[1]) && said[1].contains("looked for again"), "{said:#?}");
+        assert!(said[2].contains("neither slaves/ nor meta/"), "{said:#?}");
     }
 
     #[test]

@@ -78,7 +78,7 @@ impl Metrics {
                 "damaged_filters_total",
                 "Groups of filters found damaged: their blocks are read in vain.",
             )?,
-            hot_bytes: gauge("hot_bytes", "Memory of runs not sealed yet, in bytes.")?,
+            hot_bytes: gauge("hot_bytes", "Memory of runs that wait for the next seal, in bytes.")?,
             streams: gauge("streams", "Streams known.")?,
             expired_slices: counter(
                 "expired_slices_total",

@@ -293,6 +293,7 @@ fn stats_tell_what_is_kept_and_what_expired() {
     for n in 0..3 {
         raw = kept.send(n, 0, 20).iter().map(|(_, text)| text.len() as u64 + 1).sum();
         kept.seal();
+        assert_eq!(kept.bed.store().metrics.hot_bytes.get(), 0, "the gauge after a seal");
         kept.wait(60);
     }
     let hot = kept.send(7, 0, 1)[0].1.len() as u64 + 1;
@@ -302,6 +303,7 @@ fn stats_tell_what_is_kept_and_what_expired() {
         assert_eq!((stats.expired_slices, stats.expired_bytes), (1, raw));
         assert_eq!(stats.disk.total(), kept.disk_bytes());
         assert!(stats.disk.blocks > 0 && stats.disk.index > 0 && stats.hot_bytes > hot);
+        assert_eq!(stats.hot_text_bytes, hot, "text, not the memory that it takes");
         assert_eq!((stats.retention_age, stats.retention_bytes), (Some(AGE), Some(1 << 30)));
         let ids: Vec<u64> = stats.slices.iter().map(|slice| slice.id).collect();
         assert_eq!(ids, [2, 3]);

@@ -54,6 +54,7 @@ impl Store {
         }
         let runs = std::mem::take(&mut data.hot);
         data.hot_bytes = 0;
+        self.metrics.hot_bytes.set(0);
         data.sealing = runs.clone();
         Some(SealJob { runs, positions, changes })
     }

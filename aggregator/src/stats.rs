@@ -18,6 +18,8 @@ pub struct StoreStats {
     pub raw_bytes: u64,
     /// Memory of what is not sealed yet: bytes.
     pub hot_bytes: u64,
+    /// Of [`raw_bytes`](Self::raw_bytes), those that are not sealed yet.
+    pub hot_text_bytes: u64,
     pub disk: DiskUsage,
     /// In order of age, the oldest first.
     pub slices: Vec<SliceStats>,
@@ -73,6 +75,7 @@ impl Store {
             streams,
             raw_bytes: hot_text + slices.iter().map(|slice| slice.raw_bytes).sum::<u64>(),
             hot_bytes,
+            hot_text_bytes: hot_text,
             disk,
             slices,
             retention_age: self.config.retention_age,

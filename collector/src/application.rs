@@ -3,7 +3,8 @@
 /// What an executor id tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Application {
-    /// The Marathon id with its leading `/`, the Chronos job, or the executor id itself.
+    /// The Marathon id with its leading `/`, the Chronos job, Aurora's role, environment and job, or
+    /// the executor id itself.
     pub name: Vec<u8>,
     /// Whether the executor id is the task id too, as for command executors.
     pub is_task: bool,
@@ -13,6 +14,9 @@ pub(crate) struct Application {
 pub(crate) fn of_executor(executor: &[u8]) -> Application {
     if let Some(job) = chronos_job(executor) {
         return Application { name: job.to_vec(), is_task: true };
+    }
+    if let Some(job) = aurora_job(executor) {
+        return Application { name: job.to_vec(), is_task: false };
     }
     if let Some((path, is_task)) = marathon_path(executor) {
         let mut name = Vec::with_capacity(path.len() + 1);
@@ -35,6 +39,16 @@ fn chronos_job(executor: &[u8]) -> Option<&[u8]> {
     let job = fields.next()?;
     fields.next()?;
     (is_number(due) && is_number(attempt) && !job.is_empty()).then_some(job)
+}
+
+/// `thermos-<role>-<environment>-<job>-<instance>-<uuid>`: what is before the instance. Role,
+/// environment and job may have `-` in them, so that they cannot be told apart.
+fn aurora_job(executor: &[u8]) -> Option<&[u8]> {
+    let task = thermos_task(executor)?;
+    let (rest, uuid) = task.split_at_checked(task.len().checked_sub(UUID_BYTES)?)?;
+    let (job, instance) = split_at_last(rest.strip_suffix(b"-")?, b"-")?;
+    let has_all = job.split(|byte| *byte == b'-').filter(|part| !part.is_empty()).count() >= 3;
+    (is_uuid(uuid) && is_number(instance) && has_all && is_path(job)).then_some(job)
 }
 
 /// The path inside a Marathon id, and whether it is a task's id.
@@ -156,6 +170,28 @@ mod tests {
     fn chronos_ids_give_the_job() {
         assert_eq!(name("ct:1420843781398:0:my.job-1:some: args"), ("my.job-1".into(), true));
         assert_eq!(name("ct:1420843781398:2:job:"), ("job".into(), true));
+    }
+
+    #[test]
+    fn aurora_ids_give_role_environment_and_job() {
+        for (id, expected) in [
+            (format!("thermos-www-data-prod-mailer-0-{UUID}"), "www-data-prod-mailer"),
+            (format!("thermos-web-prod-hello-17-{UUID}"), "web-prod-hello"),
+            (format!("thermos-a-b-c.d_e-7-{UUID}"), "a-b-c.d_e"),
+        ] {
+            assert_eq!(name(&id), (expected.into(), false), "{id}");
+        }
+        for id in [
+            format!("thermos-web-prod-hello-x-{UUID}"),
+            format!("thermos-web-prod-hello-{UUID}"),
+            format!("thermos-prod-hello-0-{UUID}"),
+            format!("thermos-web-prod-hello-0-{}", &UUID[1..]),
+            format!("web-prod-hello-0-{UUID}"),
+            format!("thermos-0-{UUID}"),
+            "thermos-".to_owned(),
+        ] {
+            assert_eq!(name(&id), (id.clone(), false), "{id}");
+        }
     }
 
     #[test]

@@ -25,6 +25,16 @@ pub(crate) struct Entry {
 
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
+/// What helps against an error, to be put behind it; empty if nothing is known to.
+pub(crate) fn way_out(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            " (run as root or with the capability CAP_DAC_READ_SEARCH)"
+        }
+        _ => "",
+    }
+}
+
 /// Opens a directory that the operator named: symlinks on the way are the operator's.
 pub(crate) fn open_root(path: &Path) -> io::Result<OwnedFd> {
     Ok(open(path, DIRECTORY, Mode::empty())?)

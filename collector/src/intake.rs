@@ -208,7 +208,11 @@ impl Intake<'_> {
             && self.streams.warned.insert(path.to_owned())
         {
             self.metrics.skipped_files.with_label_values(&["unreadable"]).inc();
-            tracing::warn!("cannot read '{}', it is not collected: {error}", path.display());
+            let way_out = directory::way_out(error);
+            tracing::warn!(
+                "cannot read '{}', it is not collected: {error}{way_out}",
+                path.display()
+            );
         }
     }
 

@@ -38,7 +38,7 @@ mod tail_hash;
 
 pub use collector_id::{IdentityError, Incarnation};
 pub use config::{Config, ConfigError};
-pub use paths::GlobError;
+pub use paths::{GlobError, matches_any};
 pub use start::{Collector, CollectorHandle, Panicked, StartError, Stopped};
 pub use status::Status;
 

@@ -13,6 +13,8 @@ use crate::rotation::{self, Age};
 
 /// How many directories deep `**` looks.
 const DEPTH_MAX: usize = 32;
+/// How many directories [`matches_any`] looks into before it gives up.
+const LOOKED_INTO_MAX: usize = 1000;
 
 /// A hidden file is matched only by a pattern that begins with a dot.
 const OPTIONS: MatchOptions = MatchOptions {
@@ -170,6 +172,32 @@ impl Place {
     }
 }
 
+/// Whether there is anything that a glob matches now. Where that is not known, since a directory
+/// cannot be read or there are too many, the answer is yes.
+pub fn matches_any(glob: &str) -> bool {
+    let Ok(glob) = Glob::parse(glob) else { return true };
+    let mut directories = vec![(glob.root.clone(), Place::root(Arc::new(glob)))];
+    for _ in 0..LOOKED_INTO_MAX {
+        let Some((directory, place)) = directories.pop() else { return false };
+        let entries = match std::fs::read_dir(&directory) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(_) => return true,
+        };
+        for entry in entries.filter_map(Result::ok) {
+            let name = entry.file_name();
+            if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                if place.log(&name).is_some() {
+                    return true;
+                }
+            } else if let Some(child) = place.child(&name) {
+                directories.push((directory.join(&name), child));
+            }
+        }
+    }
+    true
+}
+
 /// The stream of a plain file; `path` without a rotation's suffix.
 pub(crate) fn source(host: &str, path: &Path) -> Source {
     let file = path.as_os_str().as_bytes();
@@ -257,6 +285,16 @@ mod tests {
             assert!(matches!(Glob::parse(glob), Err(GlobError::NoFile { .. })), "{glob}");
         }
         assert!(matches!(Glob::parse("/a/*/../b"), Err(GlobError::Parent { .. })));
+    }
+
+    #[test]
+    fn what_matches_nothing_yet_is_known() {
+        let dir = tempfile::tempdir().expect("a directory");
+        std::fs::create_dir_all(dir.path().join("a/b.log")).expect("directories");
+        let any = |glob: &str| matches_any(&format!("{}/{glob}", dir.path().display()));
+        assert!(!any("a/*.log") && !any("**/*.log") && !any("missing/*.log"));
+        std::fs::write(dir.path().join("a/x.log.1"), "x").expect("a file");
+        assert!(any("a/*.log") && any("**/*.log") && any("*/x.log"));
     }
 
     #[test]

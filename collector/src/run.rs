@@ -376,8 +376,9 @@ impl Loop {
         }
         if let Why::Skipped(reason) = why {
             self.metrics.skipped_files.with_label_values(&[reason]).inc();
-            let name = file.name.as_ref().map(|(name, _)| name);
-            tracing::warn!(?name, reason, "a file is left out: it is not text");
+            let name = file.name.as_ref().map(|(name, _)| name.as_os_str()).unwrap_or_default();
+            let path = self.tree.path(node).join(name);
+            tracing::warn!(reason, "'{}' is left out: it is not text", path.display());
         }
         let Some(memory) = self.tree.memory(node) else { return };
         match why {

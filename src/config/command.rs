@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use super::{Config, Given, file, is_open_to_all, open_to_all};
+use super::file::{self, Overruled};
+use super::{Config, Given};
 use crate::cli::{EXIT_CONFIG, RunArgs};
 
 /// What to do with the configuration.
@@ -49,13 +50,10 @@ pub(crate) fn run(args: &ConfigArgs, given: &Given) -> ExitCode {
 
 /// Checks a file by itself, as if it were used without any flag.
 fn check(path: &Path) -> Result<String, String> {
-    let file = file::read(path).map_err(|error| format!("{error:#}"))?;
-    let allowed = file.no_auth_i_know.is_some_and(|placed| placed.value);
-    match file.listen {
-        Some(listen) if is_open_to_all(listen.value) && !allowed => {
-            let (path, line) = (path.display(), listen.line);
-            Err(format!("{path}:{line}: `listen`: {}", open_to_all(listen.value)))
-        }
-        _ => Ok(format!("{}: fine\n", path.display())),
+    let shown = path.display();
+    let text = file::text(path).map_err(|error| format!("cannot read {shown}: {error}"))?;
+    match file::parse(path, &text, Overruled::default()) {
+        Ok(_) => Ok(format!("{shown}: fine\n")),
+        Err(problems) => Err(problems.to_string()),
     }
 }

@@ -8,11 +8,10 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::values;
+use super::{is_open_to_all, open_to_all, values};
 
 /// The longest configuration that is read.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -49,6 +48,17 @@ pub(super) struct File {
 pub(super) struct Placed<T> {
     pub(super) value: T,
     pub(super) line: usize,
+    /// In characters, from 1 on.
+    column: usize,
+}
+
+/// What of a file does not count, since a flag says otherwise.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Overruled {
+    /// Who may reach the address: another one is given, or leave to be open to all.
+    pub(super) open_listen: bool,
+    /// That a retention must keep something.
+    pub(super) tiny_retention: bool,
 }
 
 /// All that is wrong in a file, in its order.
@@ -78,34 +88,30 @@ impl fmt::Display for Problems {
     }
 }
 
-/// Reads a configuration.
+/// The text of a configuration.
 ///
 /// # Errors
-/// It cannot be read, or something in it is wrong: then everything that is.
-pub(super) fn read(path: &Path) -> anyhow::Result<File> {
-    let text = text(path).with_context(|| {
-        format!("cannot read the configuration {}: name another with --config", path.display())
-    })?;
-    Ok(parse(path, &text)?)
-}
-
-fn text(path: &Path) -> std::io::Result<String> {
-    let mut text = String::new();
+/// It cannot be read, is too long, or no text.
+pub(super) fn text(path: &Path) -> std::io::Result<String> {
+    let mut bytes = Vec::new();
     let file = std::fs::File::open(path)?;
-    let bytes = file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
-    if bytes as u64 > FILE_BYTES_MAX {
+    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
         let why = format!("it is longer than {FILE_BYTES_MAX} bytes");
         return Err(std::io::Error::other(why));
     }
-    Ok(text)
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to() + 1;
+        std::io::Error::other(format!("it is no UTF-8 text from byte {at} on: save it as UTF-8"))
+    })
 }
 
 /// Reads the text of the file at `path`.
 ///
 /// # Errors
 /// Everything that is wrong in it.
-pub(super) fn parse(path: &Path, text: &str) -> Result<File, Problems> {
-    let mut reader = Reader { text, problems: Vec::new() };
+pub(super) fn parse(path: &Path, text: &str, overruled: Overruled) -> Result<File, Problems> {
+    let mut reader = Reader { text, overruled, problems: Vec::new() };
     let (table, errors) = DeTable::parse_recoverable(text);
     for error in &errors {
         reader.problem(&error.span().unwrap_or(0..0), format!("no TOML: {}", error.message()));
@@ -127,6 +133,7 @@ type Value<'i> = Spanned<DeValue<'i>>;
 /// Turns values into settings and collects what is wrong with them.
 struct Reader<'a> {
     text: &'a str,
+    overruled: Overruled,
     problems: Vec<Problem>,
 }
 
@@ -137,18 +144,36 @@ impl Reader<'_> {
             let name = key.get_ref().as_ref();
             match name {
                 "data" => file.data = self.path(name, value),
-                "listen" => file.listen = self.parsed(name, value, address),
+                "listen" => file.listen = self.parsed(name, value, values::address),
                 "mesos_work_dir" => file.mesos_work_dir = self.path(name, value),
                 "paths" => file.paths = self.globs(name, value),
                 "seal_interval" => file.seal_interval = self.parsed(name, value, values::duration),
-                "retention" => file.retention = self.parsed(name, value, values::duration),
+                "retention" => file.retention = self.retention(name, value),
                 "retention_bytes" => file.retention_bytes = self.size(name, value),
                 "demo" => file.demo = self.boolean(name, value),
                 "no_auth_i_know" => file.no_auth_i_know = self.boolean(name, value),
                 _ => self.problem(&key.span(), unknown(name)),
             }
         }
+        self.check_listen(&file);
         file
+    }
+
+    fn check_listen(&mut self, file: &File) {
+        let allowed = file.no_auth_i_know.as_ref().is_some_and(|placed| placed.value);
+        let Some(listen) = &file.listen else { return };
+        if is_open_to_all(listen.value) && !allowed && !self.overruled.open_listen {
+            let message = format!("`listen`: {}", open_to_all(listen.value));
+            self.problems.push(Problem { line: listen.line, column: listen.column, message });
+        }
+    }
+
+    fn retention(&mut self, name: &str, value: &Value<'_>) -> Option<Placed<Duration>> {
+        let tiny = self.overruled.tiny_retention;
+        self.parsed(name, value, |text| match values::duration(text)? {
+            retention if tiny => Ok(retention),
+            retention => values::sane_retention(retention),
+        })
     }
 
     fn parsed<T>(
@@ -158,7 +183,17 @@ impl Reader<'_> {
         parse: impl Fn(&str) -> Result<T, String>,
     ) -> Option<Placed<T>> {
         let DeValue::String(text) = value.get_ref() else { return self.wrong_type(name, value) };
-        match parse(text) {
+        let parsed = parse(text);
+        self.checked(name, value, parsed)
+    }
+
+    fn checked<T>(
+        &mut self,
+        name: &str,
+        value: &Value<'_>,
+        parsed: Result<T, String>,
+    ) -> Option<Placed<T>> {
+        match parsed {
             Ok(parsed) => Some(self.placed(parsed, value)),
             Err(message) => {
                 self.problem(&value.span(), format!("`{name}`: {message}"));
@@ -182,17 +217,16 @@ impl Reader<'_> {
     }
 
     fn size(&mut self, name: &str, value: &Value<'_>) -> Option<Placed<u64>> {
+        let tiny = self.overruled.tiny_retention;
+        let sane = |bytes| if tiny { Ok(bytes) } else { values::sane_retention_bytes(bytes) };
         let DeValue::Integer(number) = value.get_ref() else {
-            return self.parsed(name, value, values::size);
+            return self.parsed(name, value, |text| sane(values::size(text)?));
         };
-        match u64::from_str_radix(number.as_str(), number.radix()) {
-            Ok(bytes) if bytes > 0 => Some(self.placed(bytes, value)),
-            _ => {
-                let text = format!("`{name}`: {number} is no number of bytes: write one from 1 on");
-                self.problem(&value.span(), text);
-                None
-            }
-        }
+        let bytes = match u64::from_str_radix(number.as_str(), number.radix()) {
+            Ok(bytes) if bytes > 0 => sane(bytes),
+            _ => Err(format!("{number} is no number of bytes: write one from 1 on")),
+        };
+        self.checked(name, value, bytes)
     }
 
     fn boolean(&mut self, name: &str, value: &Value<'_>) -> Option<Placed<bool>> {
@@ -211,7 +245,8 @@ impl Reader<'_> {
     }
 
     fn placed<T>(&self, value: T, at: &Value<'_>) -> Placed<T> {
-        Placed { value, line: position(self.text, at.span().start).0 }
+        let (line, column) = position(self.text, at.span().start);
+        Placed { value, line, column }
     }
 
     fn problem(&mut self, span: &Range<usize>, message: String) {
@@ -230,14 +265,8 @@ fn position(text: &str, at: usize) -> (usize, usize) {
     (line, column)
 }
 
-fn address(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| {
-        format!("'{text}' is no address: write IP:PORT, such as 127.0.0.1:7411 or [::1]:7411")
-    })
-}
-
 /// A glob, if the collector can use it.
-fn glob_text(text: &str) -> Result<String, String> {
+pub(super) fn glob_text(text: &str) -> Result<String, String> {
     let alone = sawlog_collector::Config {
         paths: vec![text.to_owned()],
         ..sawlog_collector::Config::new("unused", "unused")

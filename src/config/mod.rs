@@ -13,12 +13,12 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 
 use crate::cli::RunArgs;
-use file::File;
+use file::{File, Overruled};
 use origin::Effective;
 
 pub(crate) use command::{ConfigArgs, run as run_command};
 pub(crate) use origin::Given;
-pub(crate) use values::{duration, size};
+pub(crate) use values::{address, duration, size};
 
 /// Where to listen, and where `sawlog search` asks, unless something else is said.
 pub(crate) const DEFAULT_LISTEN: SocketAddr =
@@ -58,7 +58,7 @@ impl Config {
     /// The same, with where each value comes from.
     fn effective(args: &RunArgs, given: &Given) -> anyhow::Result<(Self, Effective)> {
         let file = match &args.config {
-            Some(path) => file::read(path)?,
+            Some(path) => read(path, args, given)?,
             None => File::default(),
         };
         let mut from = Effective::new(given, args.config.clone());
@@ -72,6 +72,9 @@ impl Config {
         let retention = from.pick("retention", args.retention, file.retention);
         let retention_bytes =
             from.pick("retention_bytes", args.retention_bytes, file.retention_bytes);
+        if !args.tiny_retention_i_know {
+            check_retention(retention, retention_bytes)?;
+        }
         let demo = from.pick("demo", given.flag("demo", args.demo), file.demo);
         let no_auth = given.flag("no_auth_i_know", args.no_auth_i_know);
         let no_auth = from.pick("no_auth_i_know", no_auth, file.no_auth_i_know).unwrap_or(false);
@@ -99,6 +102,27 @@ impl Config {
     }
 }
 
+/// Reads the file, knowing what of it the flags overrule.
+fn read(path: &Path, args: &RunArgs, given: &Given) -> anyhow::Result<File> {
+    let text = file::text(path).with_context(|| {
+        format!("cannot read the configuration {}: name another with --config", path.display())
+    })?;
+    let no_auth = given.flag("no_auth_i_know", args.no_auth_i_know);
+    let overruled = Overruled {
+        open_listen: args.listen.is_some() || no_auth == Some(true),
+        tiny_retention: args.tiny_retention_i_know,
+    };
+    Ok(file::parse(path, &text, overruled)?)
+}
+
+/// A slip of the pen in a retention would delete the store.
+fn check_retention(age: Option<Duration>, bytes: Option<u64>) -> anyhow::Result<()> {
+    let named = |name: &'static str| move |why: String| anyhow::anyhow!("`{name}`: {why}");
+    age.map(values::sane_retention).transpose().map_err(named("retention"))?;
+    bytes.map(values::sane_retention_bytes).transpose().map_err(named("retention_bytes"))?;
+    Ok(())
+}
+
 /// Whether others than this machine reach the address.
 fn is_open_to_all(listen: SocketAddr) -> bool {
     !listen.ip().is_loopback()
@@ -117,6 +141,7 @@ fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
 
 /// A relative glob counts from where the program was started.
 fn absolute_glob(glob: &str) -> anyhow::Result<String> {
+    file::glob_text(glob).map_err(|why| anyhow::anyhow!("`--path`: {why}"))?;
     let absolute = absolute(Path::new(glob))?;
     let text = absolute.into_os_string().into_string();
     text.map_err(|path| anyhow::anyhow!("--path {} is no UTF-8", path.display()))

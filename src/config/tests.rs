@@ -18,7 +18,7 @@ fn effective(flags: &[&str]) -> anyhow::Result<(Config, String)> {
 
 /// All that is wrong in a text, a line each.
 fn problems(text: &str) -> Vec<String> {
-    let error = file::parse(Path::new("x.toml"), text).unwrap_err();
+    let error = file::parse(Path::new("x.toml"), text, Overruled::default()).unwrap_err();
     error.to_string().lines().map(str::to_owned).collect()
 }
 
@@ -42,7 +42,8 @@ fn a_flag_wins_over_the_file_and_that_over_the_default() {
     ] {
         assert!(shown.contains(line), "{line:?} is not in\n{shown}");
     }
-    file::parse(Path::new("shown"), &shown).expect("what is shown is a configuration");
+    file::parse(Path::new("shown"), &shown, Overruled::default())
+        .expect("what is shown is a configuration");
 }
 
 #[test]
@@ -82,6 +83,54 @@ fn all_that_is_wrong_is_said_at_once_with_its_place() {
 }
 
 #[test]
+fn an_open_address_is_one_more_problem_of_a_file() {
+    let found = problems("listen = \"0.0.0.0:1\"\nlisen = 1\n");
+    assert_eq!(found.len(), 2, "{found:#?}");
+    assert!(found[0].starts_with("x.toml:1:10: `listen`: ") && found[0].contains("no_auth_i_know"));
+    let allowed = "listen = \"0.0.0.0:1\"\nno_auth_i_know = true\n";
+    file::parse(Path::new("x.toml"), allowed, Overruled::default()).unwrap();
+
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("s.toml");
+    std::fs::write(&file, "listen = \"0.0.0.0:1\"\n").unwrap();
+    let flags = ["--config", file.to_str().unwrap()];
+    assert!(effective(&flags).is_err());
+    for flag in [&["--listen", "127.0.0.1:1"][..], &["--no-auth-i-know"]] {
+        effective(&[&flags, flag].concat()).expect("a flag overrules the file");
+    }
+}
+
+#[test]
+fn a_retention_that_keeps_nothing_is_refused_wherever_it_stands() {
+    let found = problems("retention = \"30s\"\nretention_bytes = 100\n");
+    assert!(found[0].starts_with("x.toml:1:13: `retention`: 30s would drop"), "{found:#?}");
+    assert!(found[1].starts_with("x.toml:2:19: `retention_bytes`: 100 bytes"), "{found:#?}");
+    assert!(problems("retention_bytes = \"1MB\"")[0].contains("at least 64MiB"));
+    for flags in [["--retention", "30s"], ["--retention-bytes", "100"]] {
+        let error = effective(&flags).unwrap_err().to_string();
+        assert!(error.contains(&flags[0][2..].replace('-', "_")), "{error}");
+        effective(&[&flags[..], &["--tiny-retention-i-know"]].concat()).unwrap();
+    }
+}
+
+#[test]
+fn a_path_that_is_no_glob_is_refused_before_anything_starts() {
+    for path in ["/[", ""] {
+        let error = effective(&["--path", path]).unwrap_err().to_string();
+        assert!(error.contains("`--path`") && error.contains(&format!("'{path}'")), "{error}");
+    }
+}
+
+#[test]
+fn a_file_that_is_no_text_is_said_to_be_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("s.toml");
+    std::fs::write(&file, b"data = \"\xff\"\n").unwrap();
+    let error = file::text(&file).unwrap_err().to_string();
+    assert!(error.contains("no UTF-8 text from byte 9"), "{error}");
+}
+
+#[test]
 fn broken_syntax_is_one_complaint_and_hides_no_other() {
     let found = problems("data = \nlisen = \"127.0.0.1:1\"\n");
     assert_eq!(found.len(), 2, "{found:#?}");
@@ -108,7 +157,8 @@ fn near_names_are_suggested_and_far_ones_are_not() {
 #[test]
 fn the_sample_file_has_every_key() {
     let sample = include_str!("../../deploy/sawlog.toml");
-    file::parse(Path::new("deploy/sawlog.toml"), sample).expect("the sample is fine");
+    file::parse(Path::new("deploy/sawlog.toml"), sample, Overruled::default())
+        .expect("the sample is fine");
     // What is commented out by `#key = value` is parsed, too.
     let all: String = sample
         .lines()
@@ -116,7 +166,7 @@ fn the_sample_file_has_every_key() {
             line.strip_prefix('#').filter(|rest| !rest.starts_with([' ', '#'])).unwrap_or(line)
         })
         .fold(String::new(), |all, line| all + line + "\n");
-    let whole = file::parse(Path::new("deploy/sawlog.toml"), &all);
+    let whole = file::parse(Path::new("deploy/sawlog.toml"), &all, Overruled::default());
     whole.unwrap_or_else(|error| panic!("{error}"));
     for (key, _) in file::KEYS {
         let is_set = all.lines().any(|line| line.starts_with(&format!("{key} =")));
@@ -127,6 +177,7 @@ fn the_sample_file_has_every_key() {
 #[test]
 fn each_keys_example_is_right() {
     for (key, example) in file::KEYS {
-        file::parse(Path::new(key), example).unwrap_or_else(|error| panic!("{error}"));
+        file::parse(Path::new(key), example, Overruled::default())
+            .unwrap_or_else(|error| panic!("{error}"));
     }
 }

@@ -1,6 +1,12 @@
 //! Values as people write them: `10m`, `30d`, `50GiB`.
 
+use std::net::SocketAddr;
 use std::time::Duration;
+
+/// The shortest retention: anything less is a slip of the pen.
+const RETENTION_MIN: Duration = Duration::from_secs(60);
+/// The smallest retention by bytes, for the same reason.
+const RETENTION_BYTES_MIN: u64 = 64 << 20;
 
 /// The factors of a size's units.
 const UNITS: [(&str, u64); 9] = [
@@ -22,8 +28,64 @@ const UNITS: [(&str, u64); 9] = [
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     match sawlog_query::duration(text) {
         Some(nanos) if nanos > 0 => Ok(Duration::from_nanos(nanos.unsigned_abs())),
+        None if is_duration_of_other_numbers(text) => {
+            Err(format!("'{text}' is too long: write at most 100000d"))
+        }
         _ => Err(format!("'{text}' is no duration: write 500ms, 2s, 10m or 30d")),
     }
+}
+
+/// Whether only the numbers keep a text from being a duration.
+fn is_duration_of_other_numbers(text: &str) -> bool {
+    let mut other = String::new();
+    for c in text.chars() {
+        match c {
+            '0'..='9' if other.ends_with('1') => {}
+            '0'..='9' => other.push('1'),
+            c => other.push(c),
+        }
+    }
+    sawlog_query::duration(&other).is_some()
+}
+
+/// An address to listen on.
+///
+/// # Errors
+/// The text is none; says how to write one.
+pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        format!("'{text}' is no address: write IP:PORT, such as 127.0.0.1:7411 or [::1]:7411")
+    })
+}
+
+/// A retention that keeps something.
+///
+/// # Errors
+/// It is so short that it must be a mistake; says how to write one.
+pub(super) fn sane_retention(retention: Duration) -> Result<Duration, String> {
+    if retention >= RETENTION_MIN {
+        return Ok(retention);
+    }
+    Err(format!(
+        "{} would drop nearly everything: write a longer one, such as 30d (at least {})",
+        show_duration(retention),
+        show_duration(RETENTION_MIN),
+    ))
+}
+
+/// A retention by bytes that keeps something.
+///
+/// # Errors
+/// It is so small that it must be a mistake; says how to write one.
+pub(super) fn sane_retention_bytes(bytes: u64) -> Result<u64, String> {
+    if bytes >= RETENTION_BYTES_MIN {
+        return Ok(bytes);
+    }
+    let least = RETENTION_BYTES_MIN >> 20;
+    Err(format!(
+        "{bytes} bytes would drop nearly everything: write a unit, such as 100GB (at least \
+         {least}MiB)"
+    ))
 }
 
 /// A number of bytes such as `100GB`, `50GiB`, `1.5TB` or `1000000`.
@@ -105,5 +167,19 @@ mod tests {
         for text in ["0s", "", "soon", "-1s", "5"] {
             assert!(duration(text).unwrap_err().contains("10m"), "{text}");
         }
+        for text in ["99999999d", "1d99999999999999999999h"] {
+            assert!(duration(text).unwrap_err().contains("is too long"), "{text}");
+        }
+        assert!(duration("100000d").is_ok());
+    }
+
+    #[test]
+    fn retentions_that_keep_nothing_are_refused() {
+        assert!(sane_retention(RETENTION_MIN).is_ok());
+        let short = sane_retention(Duration::from_millis(59_999)).unwrap_err();
+        assert!(short.starts_with("59999ms") && short.contains("at least 1m"), "{short}");
+        assert!(sane_retention_bytes(64 << 20).is_ok());
+        let small = sane_retention_bytes((64 << 20) - 1).unwrap_err();
+        assert!(small.contains("67108863 bytes") && small.contains("at least 64MiB"), "{small}");
     }
 }

@@ -110,6 +110,8 @@ fn the_printed_searches_find_lines_of_rotating_containers() {
     eventually("the job, started again", jobs, |n| *n >= 2);
     let rotated = || find(&work_dir, "stdout.1");
     eventually("rotated logs", rotated, |found| !found.is_empty());
+    // Again: a container that was started since counts, too.
+    let pids: Vec<u32> = pids.into_iter().chain(node.children()).collect();
     assert_eq!(node.terminate(), Some(0));
     let left: Vec<_> = pids.into_iter().filter(|pid| is_container(*pid)).collect();
     assert!(left.is_empty(), "{left:?} still run");

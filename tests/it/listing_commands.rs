@@ -98,13 +98,13 @@ fn answer_once(body: &'static str) -> (String, std::thread::JoinHandle<String>) 
 
 #[test]
 fn store_stats_prints_a_table_or_the_answer() {
-    let body =
-        r#"{"lines":3,"streams":2,"raw_bytes":2048,"hot_bytes":0,"disk_bytes":{"blocks":512}}"#;
+    let body = r#"{"lines":3,"streams":2,"raw_bytes":2048,"hot_bytes":4096,"hot_text_bytes":0,"disk_bytes":{"blocks":512},"slices":[{"id":1,"raw_bytes":2048}]}"#;
     let (addr, server) = answer_once(body);
     let (code, table, stderr) = outcome(run(&["store", "stats", "--addr", &addr]));
     assert_eq!(code, Some(0), "{stderr}");
     assert_eq!(server.join().unwrap(), "GET /api/v1/store/stats HTTP/1.1");
     assert!(table.contains("3 of 2 streams") && table.contains("512 B (25.0 %"), "{table}");
+    assert!(table.contains("0 B of it not sealed yet"), "{table}");
     // The address may come from logcli's variable.
     let (addr, server) = answer_once(body);
     let mut command = sawlog();

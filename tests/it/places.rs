@@ -42,9 +42,37 @@ fn where_nothing_is_the_ways_out_are_named_and_pushes_are_taken() {
     for way in ["nothing to collect", "--demo", "--mesos-work-dir", "--path"] {
         assert!(log.contains(way), "{way} is not in\n{log}");
     }
+    let (status, welcome) = node.get("/", &[]);
+    let welcome = String::from_utf8(welcome).unwrap();
+    assert!(
+        status == 200 && welcome.contains("Sawlog") && welcome.contains("Grafana"),
+        "{welcome}"
+    );
     let body =
         br#"{"streams":[{"stream":{"app":"pushed"},"values":[["1700000000000000000","x"]]}]}"#;
     let json = [("Content-Type", "application/json")];
     assert_eq!(node.post("/loki/api/v1/push", &json, body).0, 204);
     assert_eq!(node.count(r#"{app="pushed"}"#), 1);
+}
+
+#[test]
+fn named_sources_that_have_nothing_yet_are_warned_of() {
+    let dir = tempfile::tempdir().unwrap();
+    let logs = dir.path().join("logs");
+    std::fs::create_dir(&logs).unwrap();
+    let node = Setup::new(&dir.path().join("data"))
+        .arg("--path", &logs)
+        .arg("--path", logs.join("*.txt"))
+        .arg("--mesos-work-dir", &logs)
+        .start()
+        .ready();
+    let log = node.log();
+    for said in [
+        format!("write {}/*.log", logs.display()),
+        format!("{}/*.txt matches nothing yet", logs.display()),
+        "neither slaves/ nor meta/".to_owned(),
+    ] {
+        let line = log.lines().find(|line| line.contains(&said));
+        assert!(line.is_some_and(|line| line.contains("WARN")), "{said:?} is not in\n{log}");
+    }
 }

@@ -30,7 +30,8 @@ impl Kept {
         let setup = Setup::new(&dir.path().join("data"))
             .arg("--path", dir.path().join("app*.log"))
             .arg("--seal-interval", "200ms")
-            .arg("--retention-bytes", bytes);
+            .arg("--retention-bytes", bytes)
+            .flag("--tiny-retention-i-know");
         Self { dir, setup, truth: Vec::new() }
     }
 

@@ -200,6 +200,11 @@ impl Tree {
         memories.flat_map(|memory| memory.settled.values().map(|settled| settled.identity))
     }
 
+    /// The directory's path; empty if it is gone.
+    pub(crate) fn path(&self, id: NodeId) -> &Path {
+        self.nodes.get(&id).map_or(Path::new(""), |node| &node.path)
+    }
+
     /// The stream fed from a log in a directory.
     pub(crate) fn stream(&self, id: NodeId, log: &OsStr) -> Option<StreamId> {
         self.nodes.get(&id)?.logs.get(log).copied()
@@ -387,8 +392,9 @@ impl Tree {
         if !node.warned {
             node.warned = true;
             tracing::warn!(
-                "cannot list '{}', its logs are not collected: {error}",
-                node.path.display()
+                "cannot list '{}', its logs are not collected: {error}{}",
+                node.path.display(),
+                directory::way_out(error)
             );
         }
     }

@@ -44,8 +44,9 @@ struct StoreStats {
     lines: u64,
     streams: u64,
     raw_bytes: u64,
-    /// Of the raw bytes, those that are in memory only (and in the transport).
-    hot_bytes: u64,
+    /// Of the raw bytes, those that are in memory only (and in the transport). Not the answer's
+    /// `hot_bytes`, which is the memory itself and more than the text.
+    hot_text_bytes: u64,
     /// By what they are.
     disk_bytes: BTreeMap<String, u64>,
     slices: Vec<SliceStats>,
@@ -96,14 +97,14 @@ fn table(stats: &StoreStats) -> String {
     let disk: u64 = of_store.map(|(_, bytes)| bytes).sum();
     let parts: Vec<_> =
         stats.disk_bytes.iter().map(|(name, bytes)| format!("{name} {}", size(*bytes))).collect();
-    let sealed = stats.raw_bytes.saturating_sub(stats.hot_bytes);
+    let sealed: u64 = stats.slices.iter().map(|slice| slice.raw_bytes).sum();
     let mut text = format!(
-        "lines    {} of {} streams\nraw      {}, {} of it not sealed yet\ndisk     {} ({} of what \
-         is sealed)\n",
+        "lines    {} of {}\nraw      {}, {} of it not sealed yet\ndisk     {} ({} of what is \
+         sealed)\n",
         stats.lines,
-        stats.streams,
+        counted(stats.streams, "stream"),
         size(stats.raw_bytes),
-        size(stats.hot_bytes),
+        size(stats.hot_text_bytes),
         size(disk),
         percent(disk, sealed),
     );
@@ -113,20 +114,35 @@ fn table(stats: &StoreStats) -> String {
     text += &format!("kept     {}\n", retention(&stats.retention));
     if stats.expired_slices > 0 {
         let bytes = size(stats.expired_bytes);
-        text += &format!("expired  {} slices, {bytes}\n", stats.expired_slices);
+        let slices = counted(stats.expired_slices, "slice");
+        text += &format!("expired  {slices}, {bytes}\n");
     }
     text + &slices(&stats.slices)
 }
 
 fn retention(retention: &Retention) -> String {
-    let age = retention.age_seconds.map(|seconds| match seconds {
-        days if days % 86_400 == 0 => format!("{} days", days / 86_400),
-        hours if hours % 3_600 == 0 => format!("{} hours", hours / 3_600),
-        seconds => format!("{seconds} seconds"),
-    });
+    let age = retention.age_seconds.map(span);
     let bytes = retention.bytes.map(|bytes| format!("at most {}", size(bytes)));
     let limits: Vec<String> = age.into_iter().chain(bytes).collect();
     if limits.is_empty() { "without a limit".to_owned() } else { limits.join(", ") }
+}
+
+/// Seconds as a flag would say them: `30d`, `1h30m`.
+fn span(seconds: u64) -> String {
+    let units = [
+        (seconds / 86_400, "d"),
+        (seconds / 3_600 % 24, "h"),
+        (seconds / 60 % 60, "m"),
+        (seconds % 60, "s"),
+    ];
+    let parts = units.into_iter().filter(|(n, _)| *n > 0);
+    let text: String = parts.map(|(n, unit)| format!("{n}{unit}")).collect();
+    if text.is_empty() { "0s".to_owned() } else { text }
+}
+
+/// `1 slice`, `2 slices`.
+fn counted(n: u64, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
 fn slices(slices: &[SliceStats]) -> String {
@@ -183,7 +199,8 @@ mod tests {
 
     #[test]
     fn the_table_says_what_the_answer_says() {
-        let json = r#"{"lines":12,"streams":2,"raw_bytes":2097152,"hot_bytes":1048576,"new":[],
+        let json = r#"{"lines":12,"streams":2,"raw_bytes":2097152,"hot_bytes":9999999,
+            "hot_text_bytes":1048576,"new":[],
             "disk_bytes":{"blocks":131072,"index":26214,"log":9999999},
             "slices":[{"id":3,"blocks":7,"raw_bytes":1048576,"disk_bytes":157286,
                 "min_time":"2026-08-20T10:00:00.5Z","max_time":null,"created_at":"x"}],
@@ -194,8 +211,8 @@ lines    12 of 2 streams
 raw      2.0 MiB, 1.0 MiB of it not sealed yet
 disk     153.6 KiB (15.0 % of what is sealed)
          blocks 128.0 KiB, index 25.6 KiB, log 9.5 MiB
-kept     7 days
-expired  1 slices, 5 B
+kept     7d
+expired  1 slice, 5 B
 
  slice    blocks         raw        disk   of raw  from                  to
      3         7     1.0 MiB   153.6 KiB   15.0 %  2026-08-20T10:00:00Z  -
@@ -207,6 +224,13 @@ expired  1 slices, 5 B
     fn what_is_missing_is_tolerated() {
         let text = table(&serde_json::from_str("{}").expect("an answer"));
         assert!(text.contains("lines    0") && text.contains("without a limit"), "{text}");
+    }
+
+    #[test]
+    fn spans_and_counts_read_as_people_write_them() {
+        let spans = [5400, 604_800, 90, 0, 90_061].map(span);
+        assert_eq!(spans, ["1h30m", "7d", "1m30s", "0s", "1d1h1m1s"]);
+        assert_eq!([counted(1, "stream"), counted(2, "slice")], ["1 stream", "2 slices"]);
     }
 
     #[test]

@@ -108,6 +108,7 @@ impl Api {
         Router::new()
             .nest("/loki/api/v1", loki)
             .nest("/api/v1", own)
+            .route("/", get(operate::welcome))
             .route("/ready", get(operate::ready))
             .route("/metrics", get(operate::metrics))
             .fallback(operate::not_found)

@@ -33,6 +33,15 @@ pub(super) async fn metrics(State(api): State<Arc<Api>>) -> Response {
     }
 }
 
+/// `GET /`: whoever opens the address in a browser learns what to do.
+pub(super) async fn welcome(State(api): State<Arc<Api>>) -> String {
+    format!(
+        "This is Sawlog {}. There is no web page yet: use `sawlog search WORDS`, or add this address \
+         to Grafana as a Loki data source.\n",
+        api.build.version
+    )
+}
+
 /// Everything else.
 pub(super) async fn not_found(uri: Uri) -> Response {
     let text =

@@ -188,7 +188,11 @@ impl Chunks {
                 Some(warning) => Err(io::Error::other(warning.clone())),
             });
         if let Err(err) = end {
-            tracing::warn!(%err, "an export is not complete");
+            if self.sender.is_closed() {
+                tracing::debug!(%err, "the client of an export went away");
+            } else {
+                tracing::warn!(%err, "an export is not complete");
+            }
             // The reader is gone if this fails.
             self.sender.blocking_send(Err(err)).unwrap_or_default();
         }

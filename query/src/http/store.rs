@@ -19,6 +19,7 @@ pub(super) struct Stats {
     streams: u64,
     raw_bytes: u64,
     hot_bytes: u64,
+    hot_text_bytes: u64,
     disk_bytes: Disk,
     slices: Vec<Slice>,
     retention: Retention,
@@ -67,6 +68,7 @@ impl From<StoreStats> for Stats {
             streams: stats.streams,
             raw_bytes: stats.raw_bytes,
             hot_bytes: stats.hot_bytes,
+            hot_text_bytes: stats.hot_text_bytes,
             disk_bytes: Disk {
                 blocks: disk.blocks,
                 index: disk.index,
