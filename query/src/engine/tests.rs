@@ -19,11 +19,13 @@ use super::{Budget, Entry, Limits, export, log};
 use crate::lang::{Expr, LogExpr, ParseOptions, parse};
 
 /// A store with lines that were given to it as runs.
-pub(super) struct Bed {
-    pub(super) store: Arc<Store>,
+pub(crate) struct Bed {
+    pub(crate) store: Arc<Store>,
     sealer: Sealer,
     next: u64,
     offsets: std::collections::HashMap<u128, u64>,
+    /// Streams have the ids of their labels, as pushed ones have, not their numbers.
+    ids_of_labels: bool,
     _dir: tempfile::TempDir,
 }
 
@@ -32,11 +34,23 @@ impl Bed {
         let dir = tempfile::tempdir().unwrap();
         let config = StoreConfig::new(dir.path().join("store"));
         let (store, sealer) = Store::open(config, &prometheus::Registry::new()).unwrap();
-        Self { store, sealer, next: 0, offsets: Default::default(), _dir: dir }
+        Self {
+            store,
+            sealer,
+            next: 0,
+            offsets: Default::default(),
+            ids_of_labels: false,
+            _dir: dir,
+        }
+    }
+
+    /// The same with streams as pushes name them.
+    pub(crate) fn by_labels() -> Self {
+        Self { ids_of_labels: true, ..Self::new() }
     }
 
     /// One run of a stream, as one message.
-    pub(super) fn send(&mut self, stream: u128, lines: &[(i64, &[u8], LineFlags)]) {
+    pub(crate) fn send(&mut self, stream: u128, lines: &[(i64, &[u8], LineFlags)]) {
         let mut columns = LineColumns::default();
         let mut text = Vec::new();
         for (time, line, flags) in lines {
@@ -58,12 +72,13 @@ impl Bed {
         let labels = [("app", format!("app{stream}")), ("stream", "stdout".to_owned())];
         let labels = Arc::new(Labels::from_pairs(labels).unwrap());
         let run = RunInput { read_time: 1, pieces: &[piece], lines: &columns, text: &text };
-        builder.push_run(StreamId(stream), &labels, run).unwrap();
+        let id = if self.ids_of_labels { StreamId::of_labels(&labels) } else { StreamId(stream) };
+        builder.push_run(id, &labels, run).unwrap();
         self.store.ingest(0, self.next, builder.finish()).unwrap();
         self.next += 1;
     }
 
-    pub(super) fn seal(&mut self) {
+    pub(crate) fn seal(&mut self) {
         self.sealer.seal_now().unwrap();
     }
 
@@ -85,7 +100,7 @@ pub(super) fn log_expr(query: &str) -> LogExpr {
     }
 }
 
-pub(super) const INFO: LineFlags = LineFlags(Level::Info as u8);
+pub(crate) const INFO: LineFlags = LineFlags(Level::Info as u8);
 
 /// Parts of lines and of filters, so that they meet often: case, non-ASCII, escapes, ids.
 fn fragment() -> impl Strategy<Value = String> {

@@ -69,7 +69,7 @@ impl From<PushError> for HttpError {
             | PushError::TimeTooLate { .. } => StatusCode::BAD_REQUEST,
             PushError::NotReady => StatusCode::SERVICE_UNAVAILABLE,
             PushError::Busy => StatusCode::TOO_MANY_REQUESTS,
-            PushError::Timeout => StatusCode::GATEWAY_TIMEOUT,
+            PushError::Timeout | PushError::LookupTimeout(_) => StatusCode::GATEWAY_TIMEOUT,
             PushError::Failed(_) | PushError::Query(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self::new(status, error_chain(&err))
