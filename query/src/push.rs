@@ -179,9 +179,7 @@ impl Receiver {
     /// # Errors
     /// See [`PushError`]; a request may be sent again after any of them.
     pub fn push(&self, streams: Vec<PushedStream>) -> Result<usize, PushError> {
-        if !self.store.is_ready() {
-            return Err(PushError::NotReady);
-        }
+        let whole = self.store.whole().ok_or(PushError::NotReady)?;
         for stream in &streams {
             check(stream)?;
         }
@@ -197,8 +195,8 @@ impl Receiver {
             retries += stream.entries.len() - entries.len();
             new.push((stream.labels, entries));
         }
-        if !self.store.is_ready() {
-            // The store began a replay meanwhile: what was just looked up was not all.
+        if self.store.whole() != Some(whole) {
+            // The store was recovered meanwhile: what was just looked up was not all.
             return Err(PushError::NotReady);
         }
         let batches = self.encode_all(&new);

@@ -48,6 +48,10 @@ pub enum QueryError {
     LabelsLimit { limit: usize },
     #[error("the query took longer than {0:?}: shorten the time range, or name an app")]
     Timeout(Duration),
+    #[error("the store was recovered meanwhile and replays what was not sealed: try again")]
+    Recovered,
+    #[error("the client took nothing for {0:?}")]
+    ClientStopped(Duration),
     #[error("the client went away")]
     Cancelled,
     #[error("{0}")]
