@@ -53,6 +53,6 @@ pub use seal::Sealer;
 pub use slice::SliceReadError;
 pub use snapshot::{Opened, OpenedRun, Selection, Source};
 pub use stats::{SliceStats, StoreStats};
-pub use store::{Store, StoreConfig};
+pub use store::{Store, StoreConfig, Whole};
 pub use streams::{StreamInfo, StreamNumber, StreamTable};
 pub use subscribe::{Fed, Missed, SUBSCRIPTION_BYTES_MAX, Seam, Subscription};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, MappedRwLockReadGuard, Mutex, RwLock, RwLockReadGuard};
@@ -72,11 +72,17 @@ pub struct Store {
     /// What of it the manifest names.
     pub(crate) sealed: Mutex<BTreeMap<u32, u64>>,
     ready: AtomicBool,
+    /// How often the store was read from disk.
+    recoveries: AtomicU64,
     /// Most of the catalog is stale: the next seal writes all of it into a new file.
     pub(crate) rewrite_catalog: AtomicBool,
     /// Held for as long as the store is open.
     _lock: File,
 }
+
+/// See [`Store::whole`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Whole(u64);
 
 /// Who the streams are and which bytes are held, including what is hot.
 #[derive(Debug, Default)]
@@ -119,6 +125,7 @@ impl Store {
             consumed: Default::default(),
             sealed: Mutex::default(),
             ready: AtomicBool::new(false),
+            recoveries: AtomicU64::new(0),
             rewrite_catalog: AtomicBool::new(false),
             _lock: lock,
         });
@@ -132,6 +139,7 @@ impl Store {
         let dir = &self.config.dir;
         let slices_dir = dir.join(SLICES_DIR);
         self.ready.store(false, Ordering::Release);
+        self.recoveries.fetch_add(1, Ordering::AcqRel);
         let empty = ManifestRecord::empty(CatalogMark { file: catalog::file_name(0), len: 0 });
         let (manifest, LastTwo { last, before }) = Manifest::open(dir, &empty)?;
         ensure_dir(&slices_dir)?;
@@ -187,6 +195,14 @@ impl Store {
     /// Whether everything that the transport held at the start was consumed.
     pub fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Acquire)
+    }
+
+    /// A mark of the whole store's being there; `None` while it is not [ready](Self::is_ready). What
+    /// is read between two equal marks misses nothing: no recovery, not even a whole one, lies
+    /// between them.
+    pub fn whole(&self) -> Option<Whole> {
+        let recoveries = self.recoveries.load(Ordering::Acquire);
+        self.is_ready().then_some(Whole(recoveries))
     }
 
     pub(crate) fn set_ready(&self) {

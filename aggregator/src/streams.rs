@@ -85,6 +85,14 @@ impl StreamTable {
         self.streams.iter().map(|(number, info)| (*number, info))
     }
 
+    /// The same from a number on, for those who let go of the table in between.
+    pub fn iter_from(
+        &self,
+        number: StreamNumber,
+    ) -> impl Iterator<Item = (StreamNumber, &StreamInfo)> {
+        self.streams.range(number..).map(|(number, info)| (*number, info))
+    }
+
     pub fn len(&self) -> usize {
         self.streams.len()
     }

@@ -185,6 +185,22 @@ fn the_replay_of_a_start_is_not_news() {
     assert_eq!(told(&subscription), ["new", "newer"]);
 }
 
+/// Also one that was over before anybody looked again.
+#[test]
+fn a_recovery_between_two_looks_is_seen() {
+    let mut bed = Bed::new();
+    assert_eq!(bed.store().whole(), None, "the replay of the start");
+    bed.store().set_ready();
+    let before = bed.store().whole();
+    assert!(before.is_some());
+    assert_eq!(bed.store().whole(), before);
+    bed.recover();
+    assert_eq!(bed.store().whole(), None);
+    bed.store().set_ready();
+    assert!(bed.store().whole().is_some());
+    assert_ne!(bed.store().whole(), before);
+}
+
 #[test]
 fn a_waiting_subscriber_is_woken() {
     let mut bed = Bed::new();

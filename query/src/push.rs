@@ -1,13 +1,16 @@
 //! Pushed entries: what another collector sends over HTTP becomes batches like any other. A retry
 //! of a request adds nothing.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+mod chains;
+mod held;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
-use sawlog_aggregator::{Store, StreamNumber};
+use sawlog_aggregator::Store;
 use sawlog_transport::batch::{PushError as BatchPushError, RunInput};
 use sawlog_transport::limits::{
     BATCH_TEXT_BYTES_TARGET, FRAME_LINES_MAX, FRAME_METADATA_BYTES_MAX, FRAME_TEXT_BYTES_MAX,
@@ -18,20 +21,13 @@ use sawlog_transport::{
     LineFlags, Piece, PieceKind, Position, Producer, SendError, StreamId,
 };
 
-use crate::engine::plan::Plan;
-use crate::engine::scan::scan;
+use self::chains::{Chains, content_hash};
 use crate::engine::{Budget, Limits, QueryError};
-use crate::lang::{LogExpr, MatchOp, Matcher};
 
 /// How long a push waits for its entries to become durable and to be found by queries.
 const ACK_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a push waits for another one of the same stream.
 const RESERVE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Entries of one request that are closer than this are looked for together: nanoseconds.
-const CLUSTER_GAP: i64 = 60_000_000_000;
-/// How far a chain of equal times is followed at once: nanoseconds.
-const CHAIN_STEP: i64 = 1 << 16;
-
 /// The latest time of an entry, in the year 2261: equal times can still be moved on from there.
 pub const TIME_MAX: i64 = 9_200_000_000_000_000_000;
 
@@ -76,80 +72,21 @@ pub enum PushError {
     Failed(#[source] SendError),
     #[error("the entries were not durable after {ACK_TIMEOUT:?}: send the request again")]
     Timeout,
+    #[error(
+        "looking for entries that are held already took longer than {0:?}: try again, with fewer streams or a shorter time at once"
+    )]
+    LookupTimeout(Duration),
     #[error("cannot look for entries that are held already")]
-    Query(#[from] QueryError),
+    Query(#[source] QueryError),
 }
 
-/// Which nanoseconds of a stream are taken, and by what. Entries with equal times stand in a chain of
-/// neighbouring nanoseconds.
-#[derive(Default)]
-struct Chains {
-    /// A taken nanosecond → one further on in its chain, or just behind it (path compression).
-    next: HashMap<i64, i64>,
-    /// Content → the times at which it is held and was not yet found again by this request.
-    held: HashMap<u128, BTreeSet<i64>>,
-}
-
-impl Chains {
-    fn hold(&mut self, time: i64, content: u128) {
-        self.next.insert(time, time + 1);
-        self.held.entry(content).or_default().insert(time);
-    }
-
-    fn is_held(&self, time: i64) -> bool {
-        self.next.contains_key(&time)
-    }
-
-    /// The first free nanosecond from `time` on.
-    fn free_from(&mut self, time: i64) -> i64 {
-        let mut at = time;
-        let mut passed = Vec::new();
-        while let Some(next) = self.next.get(&at) {
-            passed.push(at);
-            at = *next;
-        }
-        for step in passed {
-            self.next.insert(step, at);
-        }
-        at
-    }
-
-    /// Where a pushed entry goes; `None` if it is held in the chain that begins at its time. Each
-    /// held entry answers for one pushed entry only.
-    fn place(&mut self, time: i64, content: u128) -> Option<i64> {
-        let free = self.free_from(time);
-        if let Some(times) = self.held.get_mut(&content)
-            && let Some(held) = times.range(time..free).next().copied()
-        {
-            times.remove(&held);
-            return None;
-        }
-        self.next.insert(free, free + 1);
-        Some(free)
-    }
-}
-
-/// Line and metadata in 128 bits: no two contents of one stream will ever meet in it.
-fn content_hash(line: &[u8], metadata: &[u8]) -> u128 {
-    let mut hasher = xxhash_rust::xxh3::Xxh3::new();
-    hasher.update(&(line.len() as u64).to_le_bytes());
-    hasher.update(line);
-    hasher.update(metadata);
-    hasher.digest128()
-}
-
-/// Ranges that hold the times of the entries, apart where more than a minute lies between them.
-fn clusters(entries: &[PushedEntry]) -> Vec<(i64, i64)> {
-    let mut times: Vec<i64> = entries.iter().map(|entry| entry.time).collect();
-    times.sort_unstable();
-    let mut clusters: Vec<(i64, i64)> = Vec::new();
-    for time in times {
-        match clusters.last_mut() {
-            Some((_, to)) if time.saturating_sub(*to) < CLUSTER_GAP => *to = time + 1,
-            _ => clusters.push((time, time + 1)),
+impl From<QueryError> for PushError {
+    fn from(err: QueryError) -> Self {
+        match err {
+            QueryError::Timeout(after) => PushError::LookupTimeout(after),
+            err => PushError::Query(err),
         }
     }
-    clusters
 }
 
 /// Takes pushes for one process.
@@ -242,24 +179,24 @@ impl Receiver {
     /// # Errors
     /// See [`PushError`]; a request may be sent again after any of them.
     pub fn push(&self, streams: Vec<PushedStream>) -> Result<usize, PushError> {
-        if !self.store.is_ready() {
-            return Err(PushError::NotReady);
-        }
+        let whole = self.store.whole().ok_or(PushError::NotReady)?;
         for stream in &streams {
             check(stream)?;
         }
         let streams = merge_streams(streams);
         let ids = streams.iter().map(|stream| StreamId::of_labels(&stream.labels)).collect();
         let reserved = self.reserve(ids)?;
+        let budget = Budget::new(Limits::default());
+        let held = held::find(&self.store, &streams, &budget)?;
         let mut new = Vec::with_capacity(streams.len());
         let mut retries = 0;
-        for stream in streams {
-            let entries = self.new_entries(&stream)?;
+        for (stream, chains) in streams.into_iter().zip(held) {
+            let entries = new_entries(&stream, chains);
             retries += stream.entries.len() - entries.len();
             new.push((stream.labels, entries));
         }
-        if !self.store.is_ready() {
-            // The store began a replay meanwhile: what was just looked up was not all.
+        if self.store.whole() != Some(whole) {
+            // The store was recovered meanwhile: what was just looked up was not all.
             return Err(PushError::NotReady);
         }
         let batches = self.encode_all(&new);
@@ -289,73 +226,6 @@ impl Receiver {
         }
         batches.extend(builder.map(BatchBuilder::finish));
         batches
-    }
-
-    /// The entries that are not held yet, each at the first free nanosecond from its time on.
-    fn new_entries(&self, stream: &PushedStream) -> Result<Vec<PushedEntry>, PushError> {
-        let mut chains = self.held(stream)?;
-        let mut seen = HashSet::new();
-        let mut new = Vec::with_capacity(stream.entries.len());
-        for entry in &stream.entries {
-            let content = content_hash(&entry.line, &entry.metadata);
-            // The same entry twice in one request is one entry.
-            if !seen.insert((entry.time, content)) {
-                continue;
-            }
-            if let Some(time) = chains.place(entry.time, content) {
-                new.push(PushedEntry { time, ..entry.clone() });
-            }
-        }
-        Ok(new)
-    }
-
-    /// The entries held for the stream at and shortly behind the times of the request.
-    fn held(&self, stream: &PushedStream) -> Result<Chains, PushError> {
-        let mut chains = Chains::default();
-        let id = StreamId::of_labels(&stream.labels);
-        let known = self.store.streams().find(id).map(|(number, info)| (number, info.max_time));
-        let Some((number, max_time)) = known else { return Ok(chains) };
-        let matchers = stream.labels.iter().map(|(name, value)| Matcher {
-            name: name.to_owned(),
-            op: MatchOp::Eq,
-            value: value.to_vec(),
-        });
-        let log = LogExpr { matchers: matchers.collect(), stages: Vec::new() };
-        let budget = Budget::new(Limits::default());
-        for (from, to) in clusters(&stream.entries) {
-            if from <= max_time {
-                self.load(&mut chains, &log, (from, to), number, &budget)?;
-            }
-        }
-        Ok(chains)
-    }
-
-    /// Loads what is held in `from..to`, and as far behind as it goes on without a gap: there entries
-    /// were moved to because of equal times.
-    fn load(
-        &self,
-        chains: &mut Chains,
-        log: &LogExpr,
-        (mut from, mut to): (i64, i64),
-        number: StreamNumber,
-        budget: &Budget,
-    ) -> Result<(), PushError> {
-        loop {
-            let plan = Plan::new(&self.store, log, from, to)?;
-            for source in plan.sources(&self.store, budget)? {
-                scan(&plan, &source, true, budget, &mut |found| {
-                    if found.entry.number == number {
-                        let content = content_hash(found.entry.line, found.entry.metadata);
-                        chains.hold(found.entry.time, content);
-                    }
-                    Ok(())
-                })?;
-            }
-            if !chains.is_held(to - 1) {
-                return Ok(());
-            }
-            (from, to) = (to, to.saturating_add(CHAIN_STEP));
-        }
     }
 
     fn encode(
@@ -439,6 +309,23 @@ impl Receiver {
     }
 }
 
+/// The entries that are not held yet, each at the first free nanosecond from its time on.
+fn new_entries(stream: &PushedStream, mut chains: Chains) -> Vec<PushedEntry> {
+    let mut seen = HashSet::new();
+    let mut new = Vec::with_capacity(stream.entries.len());
+    for entry in &stream.entries {
+        let content = content_hash(&entry.line, &entry.metadata);
+        // The same entry twice in one request is one entry.
+        if !seen.insert((entry.time, content)) {
+            continue;
+        }
+        if let Some(time) = chains.place(entry.time, content) {
+            new.push(PushedEntry { time, ..entry.clone() });
+        }
+    }
+    new
+}
+
 fn check(stream: &PushedStream) -> Result<(), PushError> {
     for (n, entry) in stream.entries.iter().enumerate() {
         let stream = || stream.labels.to_string();
@@ -506,69 +393,4 @@ fn columns(entries: &[PushedEntry]) -> (LineColumns, Vec<u8>) {
 
 fn now() -> i64 {
     chrono::Utc::now().timestamp_nanos_opt().unwrap_or(i64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn place_all(chains: &mut Chains, entries: &[(i64, u128)]) -> Vec<Option<i64>> {
-        entries.iter().map(|(time, content)| chains.place(*time, *content)).collect()
-    }
-
-    /// What a first request stored, a second try of it finds, entry for entry.
-    fn retry_of(entries: &[(i64, u128)]) -> Vec<Option<i64>> {
-        let mut first = Chains::default();
-        let placed = place_all(&mut first, entries);
-        let mut second = Chains::default();
-        for (time, (_, content)) in placed.iter().zip(entries) {
-            second.hold(time.expect("nothing was held before"), *content);
-        }
-        place_all(&mut second, entries)
-    }
-
-    #[test]
-    fn equal_times_go_to_the_next_free_nanosecond() {
-        let mut chains = Chains::default();
-        chains.hold(7, 1);
-        let placed = place_all(&mut chains, &[(5, 2), (5, 3), (6, 4), (5, 5), (7, 1)]);
-        assert_eq!(placed, [Some(5), Some(6), Some(8), Some(9), None]);
-    }
-
-    #[test]
-    fn an_entry_next_to_its_shifted_twin_is_kept_and_retried_once() {
-        let (a, b) = (1, 2);
-        let entries = [(10, a), (10, b), (11, b)];
-        assert_eq!(place_all(&mut Chains::default(), &entries), [Some(10), Some(11), Some(12)]);
-        assert_eq!(retry_of(&entries), [None; 3]);
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn a_retry_adds_nothing(
-            mut entries in proptest::collection::vec((0i64..12, 0u128..6), 0..40),
-        ) {
-            let mut seen = HashSet::new();
-            entries.retain(|entry| seen.insert(*entry));
-            proptest::prop_assert_eq!(retry_of(&entries), vec![None; entries.len()]);
-        }
-    }
-
-    /// A chain of a hundred thousand equal times is passed in few steps each.
-    #[test]
-    fn many_equal_times_are_not_walked_one_by_one() {
-        let mut chains = Chains::default();
-        for n in 0..100_000u32 {
-            assert_eq!(chains.place(5, u128::from(n)), Some(5 + i64::from(n)));
-        }
-        assert_eq!(chains.place(5, 99_999), Some(100_005), "not held before this request");
-    }
-
-    #[test]
-    fn only_times_near_the_request_are_looked_at() {
-        let entry = |time| PushedEntry { time, line: Vec::new(), metadata: Vec::new() };
-        let entries = [entry(1), entry(CLUSTER_GAP * 5), entry(3), entry(CLUSTER_GAP * 5 + 9)];
-        let (far, end) = (CLUSTER_GAP * 5, CLUSTER_GAP * 5 + 10);
-        assert_eq!(clusters(&entries), [(1, 4), (far, end)]);
-    }
 }

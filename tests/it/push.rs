@@ -92,7 +92,7 @@ fn a_wrong_body_is_refused_with_the_reason() {
         r#"{{"streams":[{{"stream":{{"app":"a"}},"values":[["1","{}"]]}}]}}"#,
         "x".repeat(300 * 1024)
     );
-    let cases: [(&str, &[u8], u16, &str); 9] = [
+    let cases: [(&str, &[u8], u16, &str); 10] = [
         ("application/json", b"{", 400, "line 1"),
         (
             "application/json",
@@ -127,6 +127,7 @@ fn a_wrong_body_is_refused_with_the_reason() {
         ),
         ("application/x-protobuf", b"\x01", 400, "snappy"),
         ("application/json", long.as_bytes(), 400, "307200"),
+        ("text/plain", br#"{"streams":[]}"#, 415, "application/json"),
     ];
     for (kind, body, status, names) in cases {
         let (found, text) = node.post(PUSH, &[("content-type", kind)], body);
@@ -137,6 +138,10 @@ fn a_wrong_body_is_refused_with_the_reason() {
     let (status, text) = node.post(PUSH, &headers, b"no gzip");
     assert_eq!(status, 400);
     assert!(text.contains("gzip"), "{text}");
+    // A page of another site may not write here, nor read.
+    let headers_of_page = [JSON, ("origin", "http://evil.example")];
+    let (status, text) = node.post(PUSH, &headers_of_page, &body(&[(1, "x")]));
+    assert!(status == 403 && text.contains("evil.example"), "{status} {text}");
     // A bomb inflates to more than the limit and is stopped there.
     let mut bomb = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     bomb.write_all(&vec![b' '; 40 << 20]).unwrap();

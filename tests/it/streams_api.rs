@@ -72,6 +72,16 @@ fn series_are_chosen_by_any_selector_and_the_time() {
     let (status, body) = node.get("/loki/api/v1/series", &bad);
     let text = String::from_utf8(body).unwrap();
     assert!(status == 400 && text.contains("col 13") && text.contains('^'), "{status} {text}");
+    // What a request may cost is bounded, whatever it is made of.
+    let refused = |selector: &str, times: usize, names: &str| {
+        let many = vec![("match[]", selector); times];
+        let (status, body) = node.get("/loki/api/v1/series", &many);
+        let text = String::from_utf8(body).unwrap();
+        assert!(status == 400 && text.contains(names), "{status} {text}");
+    };
+    refused("{}", 65, "at most 64");
+    refused(r#"{app=~"a.*", host=~"b.*"}"#, 33, "regular expressions");
+    assert_eq!(node.get("/loki/api/v1/series", &vec![("match[]", r#"{a=~"b"}"#); 64]).0, 200);
 }
 
 #[test]

@@ -10,6 +10,7 @@ use clap::Args;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use super::show::harmless;
 use crate::lang::ParseError;
 
 /// Where a server listens unless it is told otherwise.
@@ -77,10 +78,15 @@ pub(super) fn exit_code(command: &str, answer: Result<Answer, CliError>) -> Exit
     }
 }
 
-/// A word to the person, on standard error.
+/// A word to the person, on standard error. The text may be a server's: nothing in it is obeyed by a
+/// terminal.
 pub(super) fn say(command: &str, text: &str) {
     // Nothing is left to do if even this cannot be written.
-    writeln!(io::stderr(), "sawlog {command}: {text}").unwrap_or_default();
+    io::stderr().write_all(said(command, text).as_bytes()).unwrap_or_default();
+}
+
+fn said(command: &str, text: &str) -> String {
+    format!("sawlog {command}: {}\n", harmless(text))
 }
 
 /// Parameters of a request.
@@ -181,6 +187,15 @@ fn address(given: Option<&str>, loki: Option<&str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_server_says_is_not_obeyed() {
+        let text = "no\u{1b}]0;title\u{7}\u{9b}2J\n  ^";
+        assert_eq!(
+            said("search", text),
+            "sawlog search: no\u{241b}]0;title\u{2407}\u{fffd}2J\n  ^\n"
+        );
+    }
 
     #[test]
     fn the_address_is_the_flag_then_logclis_then_the_default() {

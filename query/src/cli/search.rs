@@ -24,7 +24,7 @@ pub struct SearchArgs {
     /// How many lines at most, the newest ones; 0 for all, in the order of their files
     #[arg(short = 'n', long = "limit", default_value_t = 100, value_name = "N")]
     limit: usize,
-    /// Go on with each new line that matches, until Ctrl-C; --limit counts the lines before
+    /// Go on with each new line that matches, until Ctrl-C; --limit counts the lines before (-n 0: none before)
     #[arg(short, long, conflicts_with = "until")]
     follow: bool,
 }

@@ -79,6 +79,21 @@ impl Look {
         writeln!(out)
     }
 
+    /// A line of JSON that means the same, without anything that a terminal would obey: JSON escapes
+    /// only part of the control characters.
+    pub(super) fn json_line<'l>(&self, line: &'l [u8]) -> Cow<'l, [u8]> {
+        let text = String::from_utf8_lossy(line);
+        let obeyed = |character: &char| character.is_control() && !"\r\n\t".contains(*character);
+        if !self.obeyed || !text.chars().any(|character| obeyed(&character)) {
+            return line.into();
+        }
+        let escaped = |character: char| match character {
+            character if obeyed(&character) => format!("\\u{:04x}", character as u32),
+            character => character.to_string(),
+        };
+        text.chars().map(escaped).collect::<String>().into_bytes().into()
+    }
+
     fn write_line(&self, out: &mut dyn Write, style: Style, line: &str) -> io::Result<()> {
         let mut at = 0;
         for Range { start, end } in self.ranges(line) {
@@ -208,6 +223,17 @@ mod tests {
     fn shown<'e>(level: &'e str, line: &'e str) -> Shown<'e> {
         let time = "2026-08-20T10:00:00.123456789Z";
         Shown { time, app: "web", stream: "stdout", level, line }
+    }
+
+    #[test]
+    fn json_on_a_terminal_means_the_same_and_is_not_obeyed() {
+        let line = "say \u{9b}2J\u{7f}\u{85}\u{a0}\u{e9}\u{1b}";
+        let json = serde_json::to_string(line).unwrap() + "\n";
+        let look = |terminal| Look::new(Color::Never, terminal, "", PlainOptions::default());
+        assert_eq!(&*look(false).json_line(json.as_bytes()), json.as_bytes());
+        let shown = String::from_utf8(look(true).json_line(json.as_bytes()).into_owned()).unwrap();
+        assert_eq!(shown, "\"say \\u009b2J\\u007f\\u0085\u{a0}\u{e9}\\u001b\"\n");
+        assert_eq!(serde_json::from_str::<String>(&shown).unwrap(), line);
     }
 
     fn written(look: &Look, shown: &Shown<'_>) -> String {

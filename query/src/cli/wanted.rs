@@ -94,7 +94,10 @@ pub(super) fn write_line(
     line: &[u8],
     out: &mut dyn Write,
 ) -> Result<(), CliError> {
-    if output != Output::Default {
+    if output == Output::Jsonl {
+        return out.write_all(&look.json_line(line)).map_err(CliError::Write);
+    }
+    if output == Output::Raw {
         return out.write_all(line).map_err(CliError::Write);
     }
     let Shown { ts, labels, fields, line } = serde_json::from_slice(line)?;

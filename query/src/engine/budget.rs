@@ -48,6 +48,10 @@ pub enum QueryError {
     LabelsLimit { limit: usize },
     #[error("the query took longer than {0:?}: shorten the time range, or name an app")]
     Timeout(Duration),
+    #[error("the store was recovered meanwhile and replays what was not sealed: try again")]
+    Recovered,
+    #[error("the client took nothing for {0:?}")]
+    ClientStopped(Duration),
     #[error("the client went away")]
     Cancelled,
     #[error("{0}")]
@@ -73,6 +77,7 @@ pub struct Budget {
     started: Instant,
     cancelled: Arc<AtomicBool>,
     cells: AtomicUsize,
+    checks: AtomicU64,
     inflated: AtomicU64,
     bytes: AtomicU64,
     lines: AtomicU64,
@@ -91,6 +96,7 @@ impl Budget {
             started: Instant::now(),
             cancelled: Arc::default(),
             cells: AtomicUsize::new(0),
+            checks: AtomicU64::new(0),
             inflated: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             lines: AtomicU64::new(0),
@@ -105,7 +111,11 @@ impl Budget {
     }
 
     /// Called before each source: ends the query when it was cancelled or took too long.
+    ///
+    /// # Errors
+    /// It is to end.
     pub fn check(&self) -> Result<(), QueryError> {
+        self.checks.fetch_add(1, Ordering::Relaxed);
         if self.cancelled.load(Ordering::Relaxed) {
             return Err(QueryError::Cancelled);
         }
@@ -113,6 +123,12 @@ impl Budget {
             return Err(QueryError::Timeout(self.limits.time_max));
         }
         Ok(())
+    }
+
+    /// How often it was asked whether to go on: about the sources, and slices, that were looked at.
+    #[cfg(test)]
+    pub(crate) fn checks(&self) -> u64 {
+        self.checks.load(Ordering::Relaxed)
     }
 
     /// Called before a series is made.

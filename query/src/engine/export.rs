@@ -4,7 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
-use sawlog_aggregator::{Source, Store};
+use sawlog_aggregator::Source;
 use sawlog_transport::{GenerationId, StreamId};
 
 use super::budget::{Budget, QueryError};
@@ -21,19 +21,18 @@ struct RunPlace {
     source: usize,
 }
 
-/// Visits the matching lines with their bytes, in the order of the files.
+/// Visits the matching lines of the plan's sources with their bytes, in the order of the files.
 ///
 /// # Errors
-/// The budget is used up, the store cannot be read, or the visitor ends it.
+/// The budget is used up, or the visitor ends it.
 pub fn run(
-    store: &Store,
     plan: &Plan,
+    sources: &[Source],
     budget: &Budget,
     visit: &mut dyn FnMut(&Found<'_>) -> Result<(), QueryError>,
 ) -> Result<(), QueryError> {
-    let sources = plan.sources(store, budget)?;
     let mut recent = Recent::default();
-    for place in in_file_order(plan, &sources, budget)? {
+    for place in in_file_order(plan, sources, budget)? {
         let Some(loaded) = recent
             .get(place.source, || Loaded::load(plan, &sources[place.source], true, budget))?
         else {

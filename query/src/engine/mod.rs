@@ -18,4 +18,4 @@ pub use entry::Entry;
 #[cfg(test)]
 mod pruning_tests;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

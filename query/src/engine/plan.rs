@@ -66,6 +66,24 @@ impl Plan {
         Ok(Self { pipeline, matchers, streams, formula_streams, from, to })
     }
 
+    /// A plan for all entries of these streams in `from..to`: the streams table, of which `all`
+    /// streams are known, is not walked.
+    ///
+    /// # Errors
+    /// As [`Plan::new`].
+    pub fn of_streams(
+        streams: impl IntoIterator<Item = (StreamNumber, Arc<Labels>)>,
+        all: usize,
+        (from, to): (i64, i64),
+    ) -> Result<Self, QueryError> {
+        let (pipeline, matchers) = compile(&LogExpr { matchers: Vec::new(), stages: Vec::new() })?;
+        let plan = |labels| StreamPlan { labels, level: Arc::default() };
+        let streams: HashMap<_, _> =
+            streams.into_iter().map(|(number, labels)| (number, plan(labels))).collect();
+        let formula_streams = index_terms(streams.keys().copied().collect(), all);
+        Ok(Self { pipeline, matchers, streams, formula_streams, from, to })
+    }
+
     /// A plan for entries of all times, for streams that are told one at a time.
     ///
     /// # Errors

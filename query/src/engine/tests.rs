@@ -19,11 +19,13 @@ use super::{Budget, Entry, Limits, export, log};
 use crate::lang::{Expr, LogExpr, ParseOptions, parse};
 
 /// A store with lines that were given to it as runs.
-pub(super) struct Bed {
-    pub(super) store: Arc<Store>,
+pub(crate) struct Bed {
+    pub(crate) store: Arc<Store>,
     sealer: Sealer,
     next: u64,
     offsets: std::collections::HashMap<u128, u64>,
+    /// Streams have the ids of their labels, as pushed ones have, not their numbers.
+    ids_of_labels: bool,
     _dir: tempfile::TempDir,
 }
 
@@ -32,11 +34,23 @@ impl Bed {
         let dir = tempfile::tempdir().unwrap();
         let config = StoreConfig::new(dir.path().join("store"));
         let (store, sealer) = Store::open(config, &prometheus::Registry::new()).unwrap();
-        Self { store, sealer, next: 0, offsets: Default::default(), _dir: dir }
+        Self {
+            store,
+            sealer,
+            next: 0,
+            offsets: Default::default(),
+            ids_of_labels: false,
+            _dir: dir,
+        }
+    }
+
+    /// The same with streams as pushes name them.
+    pub(crate) fn by_labels() -> Self {
+        Self { ids_of_labels: true, ..Self::new() }
     }
 
     /// One run of a stream, as one message.
-    pub(super) fn send(&mut self, stream: u128, lines: &[(i64, &[u8], LineFlags)]) {
+    pub(crate) fn send(&mut self, stream: u128, lines: &[(i64, &[u8], LineFlags)]) {
         let mut columns = LineColumns::default();
         let mut text = Vec::new();
         for (time, line, flags) in lines {
@@ -58,12 +72,13 @@ impl Bed {
         let labels = [("app", format!("app{stream}")), ("stream", "stdout".to_owned())];
         let labels = Arc::new(Labels::from_pairs(labels).unwrap());
         let run = RunInput { read_time: 1, pieces: &[piece], lines: &columns, text: &text };
-        builder.push_run(StreamId(stream), &labels, run).unwrap();
+        let id = if self.ids_of_labels { StreamId::of_labels(&labels) } else { StreamId(stream) };
+        builder.push_run(id, &labels, run).unwrap();
         self.store.ingest(0, self.next, builder.finish()).unwrap();
         self.next += 1;
     }
 
-    pub(super) fn seal(&mut self) {
+    pub(crate) fn seal(&mut self) {
         self.sealer.seal_now().unwrap();
     }
 
@@ -85,7 +100,7 @@ pub(super) fn log_expr(query: &str) -> LogExpr {
     }
 }
 
-pub(super) const INFO: LineFlags = LineFlags(Level::Info as u8);
+pub(crate) const INFO: LineFlags = LineFlags(Level::Info as u8);
 
 /// Parts of lines and of filters, so that they meet often: case, non-ASCII, escapes, ids.
 fn fragment() -> impl Strategy<Value = String> {
@@ -337,7 +352,8 @@ fn an_export_follows_the_files() {
     let plan = Plan::new(&bed.store, &log_expr("{}"), i64::MIN, i64::MAX).unwrap();
     let mut found = Vec::new();
     let budget = Budget::new(Limits::default());
-    export::run(&bed.store, &plan, &budget, &mut |line| {
+    let sources = plan.sources(&bed.store, &budget).unwrap();
+    export::run(&plan, &sources, &budget, &mut |line| {
         found.push(String::from_utf8(line.entry.line.to_vec()).unwrap());
         Ok(())
     })
@@ -376,7 +392,8 @@ fn statistics_are_those_of_the_lines() {
     let mut bed = Bed::new();
     let ask = |bed: &Bed, selector: &str, from: i64, to: i64| {
         let budget = Budget::new(Limits::default());
-        let streams = StreamQuery::new(&[log_expr(selector).matchers], from, to).unwrap();
+        let streams =
+            StreamQuery::new(&[log_expr(selector).matchers], (from, to), &budget).unwrap();
         let found = streams.statistics(&bed.store, &budget).unwrap();
         assert_eq!(budget.stats().sources_inflated, 0);
         found
@@ -421,12 +438,13 @@ proptest! {
         let expected: Vec<String> = (0..5).filter(fits).map(|n| format!("app{n}")).collect();
         let selectors: Vec<_> =
             any_of.iter().map(|app| log_expr(&format!("{{app=\"{app}\"}}")).matchers).collect();
-        let streams = StreamQuery::new(&selectors, from, to).unwrap();
-        let values: Vec<String> = streams.label_values(&bed.store, "app").into_iter().collect();
-        prop_assert_eq!(&values, &expected);
-        let names = streams.label_names(&bed.store).len();
-        prop_assert_eq!(names, if expected.is_empty() { 0 } else { 2 });
         let budget = Budget::new(Limits::default());
+        let streams = StreamQuery::new(&selectors, (from, to), &budget).unwrap();
+        let values: Vec<String> =
+            streams.label_values(&bed.store, "app", &budget).unwrap().into_iter().collect();
+        prop_assert_eq!(&values, &expected);
+        let names = streams.label_names(&bed.store, &budget).unwrap().len();
+        prop_assert_eq!(names, if expected.is_empty() { 0 } else { 2 });
         let sets = streams.label_sets(&bed.store, &budget).unwrap();
         prop_assert_eq!(sets.len(), expected.len());
     }
@@ -436,8 +454,25 @@ proptest! {
 fn label_sets_stay_within_the_limit_of_answers() {
     let mut bed = Bed::new();
     bed.send(1, &[(1, b"x", INFO)]);
-    let streams = StreamQuery::new(&[], i64::MIN, i64::MAX).unwrap();
     let budget = Budget::new(Limits { result_bytes_max: 10, ..Limits::default() });
+    let streams = StreamQuery::new(&[], (i64::MIN, i64::MAX), &budget).unwrap();
     let refused = streams.label_sets(&bed.store, &budget);
     assert!(matches!(refused, Err(super::QueryError::LabelsLimit { limit: 10 })), "{refused:?}");
+}
+
+/// Each thousand of streams the budget is asked, and each is looked at once.
+#[test]
+fn many_streams_are_looked_at_in_parts() {
+    let mut bed = Bed::new();
+    for n in 0..2050 {
+        bed.send(n, &[(1, b"x", INFO)]);
+    }
+    let budget = Budget::new(Limits::default());
+    let streams = StreamQuery::new(&[], (0, 2), &budget).unwrap();
+    assert_eq!(streams.label_values(&bed.store, "app", &budget).unwrap().len(), 2050);
+    assert!((3..=4).contains(&budget.checks()), "{}", budget.checks());
+    assert_eq!(streams.label_sets(&bed.store, &budget).unwrap().len(), 2050);
+    let ended = Budget::new(Limits { time_max: std::time::Duration::ZERO, ..Limits::default() });
+    let refused = streams.label_names(&bed.store, &ended);
+    assert!(matches!(refused, Err(super::QueryError::Timeout(_))), "{refused:?}");
 }

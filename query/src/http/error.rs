@@ -53,8 +53,11 @@ impl From<QueryError> for HttpError {
             | QueryError::LabelsLimit { .. }
             | QueryError::Invalid(_) => StatusCode::BAD_REQUEST,
             QueryError::Timeout(_) => StatusCode::GATEWAY_TIMEOUT,
+            QueryError::Recovered => StatusCode::SERVICE_UNAVAILABLE,
             // nginx' and Loki's code for a client that did not wait.
-            QueryError::Cancelled => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
+            QueryError::Cancelled | QueryError::ClientStopped(_) => {
+                StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST)
+            }
             QueryError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self::new(status, error_chain(&err))
@@ -69,7 +72,7 @@ impl From<PushError> for HttpError {
             | PushError::TimeTooLate { .. } => StatusCode::BAD_REQUEST,
             PushError::NotReady => StatusCode::SERVICE_UNAVAILABLE,
             PushError::Busy => StatusCode::TOO_MANY_REQUESTS,
-            PushError::Timeout => StatusCode::GATEWAY_TIMEOUT,
+            PushError::Timeout | PushError::LookupTimeout(_) => StatusCode::GATEWAY_TIMEOUT,
             PushError::Failed(_) | PushError::Query(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self::new(status, error_chain(&err))

@@ -104,10 +104,9 @@ impl Api {
     ) -> Result<Response, HttpError> {
         let api = self.clone();
         let run = move |budget: &Budget| -> Result<Response, QueryError> {
-            api.warn_if_replaying(budget);
             let OwnedLogQuery { ref log, from, to, limit, direction } = query;
-            let entries =
-                log::run(&api.store, &LogQuery { log, from, to, limit, direction }, budget)?;
+            let query = LogQuery { log, from, to, limit, direction };
+            let entries = api.warned(budget, || log::run(&api.store, &query, budget))?;
             api.observe("log", budget);
             Ok(answer::streams(&entries, flags.as_deref(), budget))
         };
@@ -122,8 +121,8 @@ impl Api {
     ) -> Result<Response, HttpError> {
         let api = self.clone();
         let run = move |budget: &Budget| -> Result<Response, QueryError> {
-            api.warn_if_replaying(budget);
-            let value = metric::evaluate(&api.store, &expr, &steps, budget)?;
+            let value =
+                api.warned(budget, || metric::evaluate(&api.store, &expr, &steps, budget))?;
             api.observe("metric", budget);
             Ok(write(value, budget))
         };
@@ -137,12 +136,16 @@ impl Api {
         self.metrics.duration.with_label_values(&[kind]).observe(seconds);
     }
 
-    /// Until the replay at the start is done, answers lack what was not sealed.
-    pub(super) fn warn_if_replaying(&self, budget: &Budget) {
-        if !self.store.is_ready() {
+    /// Reads the store. Until the replay at its start, or after a recovery, is done, answers lack
+    /// what was not sealed: that is told, also if all of it happened while the store was read.
+    pub(super) fn warned<T>(&self, budget: &Budget, read: impl FnOnce() -> T) -> T {
+        let before = self.store.whole();
+        let answer = read();
+        if before.is_none() || self.store.whole() != before {
             let text = "partial result: replaying what was not sealed at the last stop";
             budget.warn(text.to_owned());
         }
+        answer
     }
 
     /// Counts an answer under its route and code.

@@ -7,6 +7,7 @@ mod error;
 mod loki;
 mod metrics;
 mod operate;
+mod origin;
 mod params;
 mod push;
 mod running;
@@ -16,6 +17,7 @@ mod streams;
 mod tail;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::routing::{get, post};
@@ -33,6 +35,10 @@ use tail::{TAILS_MAX, Tails};
 
 /// The largest body of a push, as it comes and inflated: bytes.
 pub const PUSH_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// How long a tail's or an export's reader may take nothing, or a tail's say nothing: then it is
+/// given up, since it keeps a place.
+const READER_SILENCE_MAX: Duration = Duration::from_secs(600);
 
 /// Requests of each kind that are worked on at the same time.
 const QUERIES_MAX: usize = 4;

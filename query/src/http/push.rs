@@ -1,9 +1,8 @@
 //! `POST /loki/api/v1/push`: Loki's JSON, plain or gzipped, or its protobuf. 204 means durable.
 
+mod json;
 mod protobuf;
 
-use std::collections::BTreeMap;
-use std::fmt;
 use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,17 +10,20 @@ use std::time::Duration;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use sawlog_transport::Labels;
-use sawlog_transport::lines::encode_metadata;
-use serde::Deserialize;
-use serde::de::{Error as _, SeqAccess, Visitor};
 
 use super::error::HttpError;
+use super::origin::check_origin;
 use super::{Api, PUSH_BYTES_MAX};
-use crate::push::{PushedEntry, PushedStream};
+use crate::push::PushedStream;
 
 /// How long the body of a push may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Streams of one request: each costs a look-up of its own.
+const STREAMS_MAX: usize = 1 << 14;
+/// Streams, entries and pairs of one request: a few bytes of the wire can become a hundred in memory,
+/// so that they are counted before they are decoded, or while.
+const MESSAGES_MAX: usize = 1 << 20;
 
 /// `POST /loki/api/v1/push`
 pub(super) async fn push(State(api): State<Arc<Api>>, request: Request) -> Response {
@@ -30,7 +32,8 @@ pub(super) async fn push(State(api): State<Arc<Api>>, request: Request) -> Respo
 }
 
 async fn take(api: &Arc<Api>, request: Request) -> Result<Response, HttpError> {
-    let kind = header_text(request.headers(), header::CONTENT_TYPE);
+    check_origin(request.headers())?;
+    let kind = Kind::of(&header_text(request.headers(), header::CONTENT_TYPE))?;
     let encoding = header_text(request.headers(), header::CONTENT_ENCODING);
     // The place first: bodies are in memory only for those who have one.
     let place = api.pushes.place().await?;
@@ -48,7 +51,7 @@ async fn take(api: &Arc<Api>, request: Request) -> Result<Response, HttpError> {
     let metrics = (api.metrics.pushed_entries.clone(), api.metrics.push_retries.clone());
     let task = tokio::task::spawn_blocking(move || -> Result<(), HttpError> {
         let _place = place;
-        let streams = decode(&body, &kind, &encoding)?;
+        let streams = decode(&body, kind, &encoding)?;
         let given: usize = streams.iter().map(|stream| stream.entries.len()).sum();
         let retries = receiver.push(streams)?;
         metrics.0.inc_by((given - retries) as u64);
@@ -67,14 +70,64 @@ fn header_text(headers: &HeaderMap, name: header::HeaderName) -> String {
     value.unwrap_or_default().trim().to_ascii_lowercase()
 }
 
+/// The form of a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Json,
+    Protobuf,
+}
+
+impl Kind {
+    /// By its `Content-Type`, in small letters; without one it is JSON.
+    fn of(header: &str) -> Result<Self, HttpError> {
+        match header.split(';').next().unwrap_or_default().trim() {
+            "" | "application/json" => Ok(Kind::Json),
+            "application/x-protobuf" => Ok(Kind::Protobuf),
+            other => {
+                let text = format!(
+                    "Content-Type '{other}' is not supported: send JSON with the header \
+                     'Content-Type: application/json', or protobuf with application/x-protobuf"
+                );
+                Err(HttpError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, text))
+            }
+        }
+    }
+}
+
+/// What a body is made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Counts {
+    streams: usize,
+    /// Streams, entries and pairs.
+    messages: usize,
+}
+
+/// Refuses more than a request may have.
+fn too_many(counts: Counts) -> Result<(), HttpError> {
+    let Counts { streams, messages } = counts;
+    if messages > MESSAGES_MAX {
+        let text = format!(
+            "the request has {messages} streams, entries and pairs, at most {MESSAGES_MAX} are \
+             allowed: send less at once"
+        );
+        return Err(HttpError::new(StatusCode::PAYLOAD_TOO_LARGE, text));
+    }
+    if streams > STREAMS_MAX {
+        return Err(HttpError::bad_request(format!(
+            "the request has {streams} or more streams, at most {STREAMS_MAX} are allowed: split \
+             the push"
+        )));
+    }
+    Ok(())
+}
+
 /// The streams of a body.
-fn decode(body: &[u8], kind: &str, encoding: &str) -> Result<Vec<PushedStream>, HttpError> {
-    let protobuf = kind.starts_with("application/x-protobuf");
+fn decode(body: &[u8], kind: Kind, encoding: &str) -> Result<Vec<PushedStream>, HttpError> {
     let inflated;
     let body = match encoding {
         "" | "identity" => body,
         // The form that protobuf always has; some agents also say so.
-        "snappy" if protobuf => body,
+        "snappy" if kind == Kind::Protobuf => body,
         "gzip" => {
             inflated = gunzip(body)?;
             &inflated
@@ -84,12 +137,10 @@ fn decode(body: &[u8], kind: &str, encoding: &str) -> Result<Vec<PushedStream>, 
             return Err(HttpError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, text));
         }
     };
-    if protobuf {
-        return protobuf::decode(body);
+    match kind {
+        Kind::Json => json::decode(body),
+        Kind::Protobuf => protobuf::decode(body),
     }
-    let request: PushRequest = serde_json::from_slice(body)
-        .map_err(|err| HttpError::bad_request(format!("the body is no push request: {err}")))?;
-    request.streams.into_iter().map(PushStream::into_pushed).collect()
 }
 
 fn gunzip(body: &[u8]) -> Result<Vec<u8>, HttpError> {
@@ -106,61 +157,18 @@ fn gunzip(body: &[u8]) -> Result<Vec<u8>, HttpError> {
     Ok(inflated)
 }
 
-#[derive(Deserialize)]
-struct PushRequest {
-    streams: Vec<PushStream>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-#[derive(Deserialize)]
-struct PushStream {
-    stream: BTreeMap<String, String>,
-    values: Vec<PushValue>,
-}
-
-/// `["<nanoseconds>", "line"]` or `["<nanoseconds>", "line", {"name": "value"}]`.
-struct PushValue(PushedEntry);
-
-impl PushStream {
-    fn into_pushed(self) -> Result<PushedStream, HttpError> {
-        let labels = Labels::from_pairs(self.stream)
-            .map_err(|err| HttpError::bad_request(format!("a stream's labels: {err}")))?;
-        if labels.is_empty() {
-            return Err(HttpError::bad_request("a stream has no label: it needs at least one"));
+    #[test]
+    fn only_json_and_protobuf_are_taken() {
+        let kind = |header: &str| Kind::of(header).ok();
+        assert_eq!(kind("application/json; charset=utf-8"), Some(Kind::Json));
+        assert_eq!(kind(""), Some(Kind::Json));
+        assert_eq!(kind("application/x-protobuf"), Some(Kind::Protobuf));
+        for other in ["text/plain", "application/x-www-form-urlencoded", "application/jsonx"] {
+            assert_eq!(kind(other), None, "{other}");
         }
-        let entries = self.values.into_iter().map(|value| value.0).collect();
-        Ok(PushedStream { labels, entries })
-    }
-}
-
-impl<'de> Deserialize<'de> for PushValue {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_seq(ValueVisitor)
-    }
-}
-
-struct ValueVisitor;
-
-impl<'de> Visitor<'de> for ValueVisitor {
-    type Value = PushValue;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an entry: [\"<nanoseconds as text>\", \"line\", {optional metadata}]")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<PushValue, A::Error> {
-        let missing = |n: usize| A::Error::invalid_length(n, &self);
-        let time: String = seq.next_element()?.ok_or_else(|| missing(0))?;
-        let time = time.parse().map_err(|_| {
-            A::Error::custom(format!("'{time}' is no time: write nanoseconds since 1970 as text"))
-        })?;
-        let line: String = seq.next_element()?.ok_or_else(|| missing(1))?;
-        let metadata: Option<BTreeMap<String, String>> = seq.next_element()?;
-        if seq.next_element::<serde::de::IgnoredAny>()?.is_some() {
-            return Err(missing(4));
-        }
-        let metadata = metadata.unwrap_or_default();
-        let metadata =
-            encode_metadata(metadata.iter().map(|(name, value)| (name.as_str(), value.as_bytes())));
-        Ok(PushValue(PushedEntry { time, line: line.into_bytes(), metadata }))
     }
 }

@@ -2,23 +2,28 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use parking_lot::Mutex;
 use serde::Serialize;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::SendTimeoutError;
 
-use super::Api;
 use super::error::HttpError;
 use super::loki::{apart, now};
 use super::params::Params;
 use super::running::CancelOnDrop;
+use super::{Api, READER_SILENCE_MAX};
 use crate::engine::log::{self, LogQuery, entry_of};
 use crate::engine::plan::Plan;
 use crate::engine::{Budget, Entry, QueryError, export};
 use crate::lang::{Expr, LogExpr, PlainOptions, compile};
+use sawlog_aggregator::{Source, Whole};
 use sawlog_transport::LineFlags;
 
 /// Bytes of an export that are put together before they are sent, and how many such chunks wait for
@@ -71,8 +76,7 @@ async fn find(api: &Arc<Api>, params: &Params) -> Result<Response, HttpError> {
     let store = api.clone();
     let run = move |budget: &Budget| -> Result<(Vec<u8>, Vec<String>), QueryError> {
         let query = LogQuery { log: &log, from, to, limit, direction };
-        store.warn_if_replaying(budget);
-        let mut entries = log::run(&store.store, &query, budget)?;
+        let mut entries = store.warned(budget, || log::run(&store.store, &query, budget))?;
         entries.sort_by_key(|entry| entry.order);
         store.observe("search", budget);
         let mut out = Vec::new();
@@ -117,66 +121,116 @@ async fn start_export(api: &Arc<Api>, params: &Params) -> Result<Response, HttpE
     let from = params.time("start")?.unwrap_or(i64::MIN);
     let to = params.time("end")?.unwrap_or(i64::MAX);
     let format = Format::of(params, Format::Raw)?;
-    if !api.store.is_ready() {
+    let Some(whole) = api.store.whole() else {
         let text = "not ready: replaying what was not sealed at the last stop; try again";
         return Err(HttpError::new(StatusCode::SERVICE_UNAVAILABLE, text));
-    }
+    };
     let place = api.exports.place_now()?;
     let mut limits = api.limits.clone();
     // An export takes as long as its reader; it ends when the reader is gone.
-    limits.time_max = std::time::Duration::MAX;
+    limits.time_max = Duration::MAX;
     limits.scan_bytes_max = u64::MAX;
     let (sender, receiver) = mpsc::channel(CHUNKS_WAITING);
+    let stalled: Stalled = Arc::default();
+    let left = stalled.clone();
     let budget = Budget::new(limits);
     let cancel = CancelOnDrop::new(&budget);
     let api = api.clone();
     tokio::task::spawn_blocking(move || {
         let _place = place;
-        let mut chunks = Chunks { sender, chunk: Vec::new() };
-        let end = write_export(&api, &log, (from, to), format, &budget, &mut chunks);
+        let mut chunks =
+            Chunks { sender, stalled: left, chunk: Vec::new(), patience: READER_SILENCE_MAX };
+        let end =
+            plan_export(&api, &log, (from, to), whole, &budget).and_then(|(plan, sources)| {
+                write_export(&plan, &sources, format, &budget, &mut chunks)
+            });
         api.observe("export", &budget);
         chunks.finish(end, &budget.warnings());
     });
-    let chunks = futures_util::stream::unfold((receiver, cancel), |(mut receiver, cancel)| async {
-        Some((receiver.recv().await?, (receiver, cancel)))
+    let chunks = futures_util::stream::unfold((receiver, cancel), move |(mut chunks, cancel)| {
+        let stalled = stalled.clone();
+        async move { Some((next_chunk(&mut chunks, &stalled).await?, (chunks, cancel))) }
     });
     let kind = [(header::CONTENT_TYPE, format.content_type())];
     Ok((StatusCode::OK, kind, Body::from_stream(chunks)).into_response())
 }
 
-fn write_export(
+/// What an export reads, all of it from the store while it was `whole`.
+fn plan_export(
     api: &Api,
     log: &LogExpr,
     (from, to): (i64, i64),
+    whole: Whole,
+    budget: &Budget,
+) -> Result<(Plan, Vec<Source>), QueryError> {
+    let plan = Plan::new(&api.store, log, from, to)?;
+    let sources = plan.sources(&api.store, budget)?;
+    if api.store.whole() != Some(whole) {
+        return Err(QueryError::Recovered);
+    }
+    Ok((plan, sources))
+}
+
+fn write_export(
+    plan: &Plan,
+    sources: &[Source],
     format: Format,
     budget: &Budget,
     chunks: &mut Chunks,
 ) -> Result<(), QueryError> {
-    let plan = Plan::new(&api.store, log, from, to)?;
-    export::run(&api.store, &plan, budget, &mut |found| {
+    export::run(plan, sources, budget, &mut |found| {
         match format {
             Format::Raw => {
                 chunks.chunk.extend_from_slice(found.entry.line);
                 chunks.chunk.push(b'\n');
             }
             Format::JsonLines => {
-                write_entry(&mut chunks.chunk, &entry_of(&plan, found), format);
+                write_entry(&mut chunks.chunk, &entry_of(plan, found), format);
             }
         }
         if chunks.chunk.len() >= CHUNK_BYTES { chunks.flush() } else { Ok(()) }
     })
 }
 
-/// Sends a body in chunks; waits for a slow reader.
+/// Says why a body ends early, where there is no room left to send that.
+type Stalled = Arc<Mutex<Option<io::Error>>>;
+
+/// The next part of a body; what stalled it stands behind all that was sent.
+async fn next_chunk(
+    chunks: &mut mpsc::Receiver<io::Result<Bytes>>,
+    stalled: &Stalled,
+) -> Option<io::Result<Bytes>> {
+    match chunks.recv().await {
+        Some(chunk) => Some(chunk),
+        None => stalled.lock().take().map(Err),
+    }
+}
+
+/// Sends a body in chunks; waits for a slow reader, but not for ever.
 struct Chunks {
     sender: mpsc::Sender<io::Result<Bytes>>,
+    stalled: Stalled,
     chunk: Vec<u8>,
+    /// How long the reader may take nothing.
+    patience: Duration,
 }
 
 impl Chunks {
     fn flush(&mut self) -> Result<(), QueryError> {
         let chunk = std::mem::take(&mut self.chunk).into();
-        self.sender.blocking_send(Ok(chunk)).map_err(|_| QueryError::Cancelled)
+        self.send(Ok(chunk))
+    }
+
+    fn send(&self, chunk: io::Result<Bytes>) -> Result<(), QueryError> {
+        let sending = self.sender.send_timeout(chunk, self.patience);
+        Handle::current().block_on(sending).map_err(|err| match err {
+            SendTimeoutError::Closed(_) => QueryError::Cancelled,
+            SendTimeoutError::Timeout(_) => {
+                let err = QueryError::ClientStopped(self.patience);
+                *self.stalled.lock() = Some(io::Error::other(err.to_string()));
+                err
+            }
+        })
     }
 
     fn finish(mut self, end: Result<(), QueryError>, warnings: &[String]) {
@@ -193,8 +247,10 @@ impl Chunks {
             } else {
                 tracing::warn!(%err, "an export is not complete");
             }
-            // The reader is gone if this fails.
-            self.sender.blocking_send(Err(err)).unwrap_or_default();
+            // Whoever stopped reading is told by other means, and need not be waited for again.
+            if self.stalled.lock().is_none() {
+                self.send(Err(err)).unwrap_or_default();
+            }
         }
     }
 }
@@ -251,4 +307,47 @@ impl JsonEntry {
 pub(super) fn rfc3339(time: i64) -> String {
     let format = chrono::SecondsFormat::Nanos;
     chrono::DateTime::from_timestamp_nanos(time).to_rfc3339_opts(format, true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chunks(patience: Duration) -> (Chunks, mpsc::Receiver<io::Result<Bytes>>, Stalled) {
+        let (sender, receiver) = mpsc::channel(1);
+        let stalled = Stalled::default();
+        let chunk = b"text".to_vec();
+        (Chunks { sender, stalled: stalled.clone(), chunk, patience }, receiver, stalled)
+    }
+
+    /// It must not look complete to a reader that comes back, nor be waited for again.
+    #[tokio::test]
+    async fn a_body_whose_reader_stops_ends_with_an_error_behind_what_was_sent() {
+        let (mut writer, mut receiver, stalled) = chunks(Duration::from_millis(20));
+        let written = tokio::task::spawn_blocking(move || {
+            writer.flush().unwrap();
+            let end = writer.flush();
+            assert!(matches!(end, Err(QueryError::ClientStopped(_))), "{end:?}");
+            writer.finish(end, &[]);
+        });
+        written.await.unwrap();
+        let mut next = async || next_chunk(&mut receiver, &stalled).await;
+        assert_eq!(next().await.unwrap().unwrap(), &b"text"[..]);
+        assert!(next().await.unwrap().unwrap_err().to_string().contains("took nothing"));
+        assert!(next().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_read_has_no_error_unless_there_is_one() {
+        for warnings in [vec![], vec!["damaged".to_owned()]] {
+            let (writer, mut receiver, stalled) = chunks(READER_SILENCE_MAX);
+            let told = warnings.clone();
+            let writing = tokio::task::spawn_blocking(move || writer.finish(Ok(()), &told));
+            let first = next_chunk(&mut receiver, &stalled).await;
+            assert_eq!(first.unwrap().unwrap(), &b"text"[..]);
+            let last = next_chunk(&mut receiver, &stalled).await;
+            assert_eq!(last.is_some_and(|end| end.is_err()), !warnings.is_empty());
+            writing.await.unwrap();
+        }
+    }
 }

@@ -14,8 +14,10 @@ use super::params::Params;
 use super::{Api, answer};
 use crate::engine::Budget;
 use crate::engine::streams::StreamQuery;
-use crate::lang::{Matcher, ParseOptions, parse_selector};
+use crate::lang::{Matcher, PATTERNS_MAX, ParseOptions, parse_selector};
 
+/// The most selectors of one request: each is matched with each stream.
+const SELECTORS_MAX: usize = 64;
 /// A label of Loki's own that Grafana asks for; we have no shards.
 const STREAM_SHARD: &str = "__stream_shard__";
 
@@ -24,7 +26,8 @@ const STREAM_SHARD: &str = "__stream_shard__";
 pub(super) async fn labels(State(api): State<Arc<Api>>, params: Params) -> Response {
     let selectors = one_selector(&params);
     let found = ask(&api, &params, selectors, |api, streams, budget| {
-        Ok(answer::success(streams.label_names(&api.store), budget))
+        let names = api.warned(budget, || streams.label_names(&api.store, budget))?;
+        Ok(answer::success(names, budget))
     });
     api.counted("labels", found.await)
 }
@@ -40,7 +43,8 @@ pub(super) async fn label_values(
         if name == STREAM_SHARD {
             return Ok(answer::success([""; 0], budget));
         }
-        Ok(answer::success(streams.label_values(&api.store, &name), budget))
+        let values = api.warned(budget, || streams.label_values(&api.store, &name, budget))?;
+        Ok(answer::success(values, budget))
     });
     api.counted("label_values", found.await)
 }
@@ -50,7 +54,8 @@ pub(super) async fn label_values(
 pub(super) async fn series(State(api): State<Arc<Api>>, params: Params) -> Response {
     let selectors = params.all("match[]").chain(params.all("match")).map(str::to_owned).collect();
     let found = ask(&api, &params, selectors, |api, streams, budget| {
-        Ok(answer::label_sets(&streams.label_sets(&api.store, budget)?, budget))
+        let sets = api.warned(budget, || streams.label_sets(&api.store, budget))?;
+        Ok(answer::label_sets(&sets, budget))
     });
     api.counted("series", found.await)
 }
@@ -66,8 +71,8 @@ struct IndexStats {
 
 /// `GET|POST /loki/api/v1/index/stats`: how much there is of a selector. Streams are counted; chunks
 /// are blocks and hot runs that overlap the range; bytes and entries (lines, here) are exact for
-/// streams that lie within the range, and in proportion to their times for those that reach beyond
-/// it. Parameters: `query` (a selector), `start`, `end`, `since`.
+/// streams that lie within the range, and in proportion to their times, those of expired lines
+/// included, for those that reach beyond it. Parameters: `query` (a selector), `start`, `end`, `since`.
 pub(super) async fn index_stats(State(api): State<Arc<Api>>, params: Params) -> Response {
     let selectors = one_selector(&params);
     let found = ask(&api, &params, selectors, |api, streams, budget| {
@@ -89,17 +94,39 @@ async fn ask(
     selectors: Vec<String>,
     answer: impl FnOnce(&Api, &StreamQuery, &Budget) -> Result<Response, HttpError> + Send + 'static,
 ) -> Result<Response, HttpError> {
-    let (from, to) = params.range(now())?;
+    if selectors.len() > SELECTORS_MAX {
+        let text = format!(
+            "{} selectors, at most {SELECTORS_MAX} are allowed: ask in several requests, or join \
+             them with =~\"a|b\"",
+            selectors.len()
+        );
+        return Err(HttpError::bad_request(text));
+    }
+    let range = params.range(now())?;
     let store = api.clone();
     let run = move |budget: &Budget| {
-        let selectors: Vec<Vec<Matcher>> =
-            selectors.iter().map(|text| selector(text)).collect::<Result<_, _>>()?;
-        store.warn_if_replaying(budget);
-        answer(&store, &StreamQuery::new(&selectors, from, to)?, budget)
+        let selectors = parsed(&selectors, budget)?;
+        answer(&store, &StreamQuery::new(&selectors, range, budget)?, budget)
     };
     api.queries.run(api.limits.clone(), run).await?
 }
 
-fn selector(text: &str) -> Result<Vec<Matcher>, HttpError> {
-    Ok(parse_selector(text, ParseOptions { allow_empty_selector: true })?)
+/// The selectors' matchers; together they have at most as many regular expressions as one query.
+fn parsed(selectors: &[String], budget: &Budget) -> Result<Vec<Vec<Matcher>>, HttpError> {
+    let mut patterns = 0;
+    let mut parsed = Vec::with_capacity(selectors.len());
+    for text in selectors {
+        budget.check()?;
+        let matchers = parse_selector(text, ParseOptions { allow_empty_selector: true })?;
+        patterns += matchers.iter().filter(|matcher| matcher.op.is_regex()).count();
+        if patterns > PATTERNS_MAX {
+            let text = format!(
+                "the selectors have more than {PATTERNS_MAX} regular expressions together: ask in \
+                 several requests, or join some with |"
+            );
+            return Err(HttpError::bad_request(text));
+        }
+        parsed.push(matchers);
+    }
+    Ok(parsed)
 }

@@ -9,14 +9,11 @@ use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_f
 use sawlog_transport::Labels;
 use sawlog_transport::lines::encode_metadata;
 
+use super::{Counts, too_many};
 use crate::http::PUSH_BYTES_MAX;
 use crate::http::error::HttpError;
 use crate::lang::{MatchOp, Matcher, ParseOptions, parse_selector};
 use crate::push::{PushedEntry, PushedStream};
-
-/// Streams, entries and metadata pairs of one request: two bytes of the wire can become a hundred in
-/// memory, so that they are counted before they are decoded.
-pub(super) const MESSAGES_MAX: usize = 1 << 20;
 
 const NANOS_PER_SECOND: i64 = 1_000_000_000;
 
@@ -70,14 +67,9 @@ pub(super) fn decode(body: &[u8]) -> Result<Vec<PushedStream>, HttpError> {
     let refused = |err: prost::DecodeError| {
         HttpError::bad_request(format!("the body is no logproto.PushRequest: {err}"))
     };
-    let count = count_messages(&message, &[1, 2, 3]).map_err(refused)?;
-    if count > MESSAGES_MAX {
-        let text = format!(
-            "the request has {count} streams, entries and metadata pairs, at most {MESSAGES_MAX} \
-             are allowed: send less at once"
-        );
-        return Err(HttpError::new(StatusCode::PAYLOAD_TOO_LARGE, text));
-    }
+    let messages = count_messages(&message, &[1, 2, 3]).map_err(refused)?;
+    let streams = count_messages(&message, &[1]).map_err(refused)?;
+    too_many(Counts { streams, messages })?;
     let request = PushRequest::decode(message.as_slice()).map_err(refused)?;
     drop(message);
     request.streams.into_iter().enumerate().map(|(n, stream)| stream.into_pushed(n)).collect()

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::header;
+use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
@@ -14,6 +14,7 @@ use super::{Asked, HEARTBEAT, Reader, Tail};
 use crate::engine::Entry;
 use crate::http::Api;
 use crate::http::error::HttpError;
+use crate::http::origin::check_origin;
 use crate::http::params::Params;
 use crate::http::search::{JsonEntry, log_expr};
 
@@ -25,12 +26,21 @@ const LIMIT_DEFAULT: usize = 10;
 /// sent because the reader was slow, or empty: a sign of life each second. Parameters: `query`,
 /// `ignore_case`, `invert`, `start`, `limit` (0 for no older lines), `hex` (lines that are no UTF-8
 /// get a member `line_hex`).
-pub(in crate::http) async fn tail(State(api): State<Arc<Api>>, params: Params) -> Response {
-    let answer = begin(&api, &params).await;
+pub(in crate::http) async fn tail(
+    State(api): State<Arc<Api>>,
+    headers: HeaderMap,
+    params: Params,
+) -> Response {
+    let answer = begin(&api, &headers, &params).await;
     api.counted("tail_lines", answer)
 }
 
-async fn begin(api: &Arc<Api>, params: &Params) -> Result<Response, HttpError> {
+async fn begin(
+    api: &Arc<Api>,
+    headers: &HeaderMap,
+    params: &Params,
+) -> Result<Response, HttpError> {
+    check_origin(headers)?;
     let limit = match params.get("limit") {
         None => LIMIT_DEFAULT,
         Some("0") => 0,

@@ -12,14 +12,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use sawlog_aggregator::{Fed, SUBSCRIPTION_BYTES_MAX, Subscription, error_chain};
+use sawlog_aggregator::{Fed, SUBSCRIPTION_BYTES_MAX, Subscription, Whole, error_chain};
 use tokio::sync::watch;
 
-use super::Api;
 use super::error::HttpError;
 use super::loki::{apart, now};
 use super::params::{Params, SECOND};
 use super::running::{Place, Running};
+use super::{Api, READER_SILENCE_MAX};
 use crate::engine::live::{Live, replay};
 use crate::engine::{Budget, Entry, Limits, QueryError};
 use crate::lang::LogExpr;
@@ -91,6 +91,8 @@ struct Tail {
     place: Place,
     live: Live,
     subscription: Subscription,
+    /// The store as it was before.
+    whole: Whole,
 }
 
 impl Tail {
@@ -99,18 +101,21 @@ impl Tail {
         if *api.tails.stop.borrow() {
             return Err(unavailable("the server is stopping"));
         }
-        if !api.store.is_ready() {
-            return Err(unavailable(NOT_READY));
-        }
+        let whole = api.store.whole().ok_or_else(|| unavailable(NOT_READY))?;
         let place = api.tails.places.place_now()?;
         let (live, asked) = apart(move || (Live::new(&asked.log), asked)).await?;
         let subscription = api.store.subscribe(SUBSCRIPTION_BYTES_MAX);
-        Ok(Self { api: api.clone(), asked, place, live: live?, subscription })
+        Ok(Self { api: api.clone(), asked, place, live: live?, subscription, whole })
+    }
+
+    /// Becomes true when the server stops.
+    fn stop(&self) -> watch::Receiver<bool> {
+        self.api.tails.stop.subscribe()
     }
 
     /// Finds the older lines, then starts the thread that looks at the new ones.
     async fn start(self) -> Result<Reader, HttpError> {
-        let Tail { api, asked, place, live, subscription } = self;
+        let Tail { api, asked, place, live, subscription, whole } = self;
         let (store, seam) = (api.clone(), subscription.seam().clone());
         let older = move |budget: &Budget| {
             let Asked { ref log, start, limit } = asked;
@@ -122,10 +127,11 @@ impl Tail {
         let limits = Limits { result_bytes_max, ..api.limits.clone() };
         let older = api.queries.run(limits, older).await??;
         // Had the store been recovered meanwhile, lines could be missing between old and new.
-        if !api.store.is_ready() {
+        if api.store.whole() != Some(whole) {
             return Err(HttpError::new(StatusCode::SERVICE_UNAVAILABLE, NOT_READY));
         }
-        let outbox = Arc::new(Outbox::new(api.metrics.tail_dropped_lines.clone()));
+        let outbox =
+            Arc::new(Outbox::new(api.metrics.tail_dropped_lines.clone(), READER_SILENCE_MAX));
         let reader = Reader { outbox: outbox.clone(), stop: api.tails.stop.subscribe() };
         tokio::task::spawn_blocking(move || {
             let _place = place;

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 use prometheus::IntCounter;
@@ -54,10 +54,13 @@ pub(super) struct Outbox {
     room: Condvar,
     arrived: Notify,
     dropped_total: IntCounter,
+    /// A reader that asks for nothing for so long is given up.
+    patience: Duration,
 }
 
-#[derive(Default)]
 struct State {
+    /// When the reader asked last.
+    asked: Instant,
     frames: VecDeque<Frame>,
     /// What was left out since the last frame.
     gap: Gap,
@@ -110,6 +113,16 @@ impl State {
         None
     }
 
+    /// Whether nobody will read any more. A reader that was given up finds out why when it comes back.
+    fn is_over(&mut self, patience: Duration) -> bool {
+        if !self.is_closed && self.asked.elapsed() > patience {
+            self.is_closed = true;
+            self.frames.clear();
+            self.failed = Some(format!("the reader took nothing for {patience:?}"));
+        }
+        self.is_closed
+    }
+
     fn next(&mut self) -> Option<Next> {
         if let Some(frame) = self.frames.pop_front() {
             return Some(Next::Frame(frame));
@@ -123,9 +136,17 @@ impl State {
 }
 
 impl Outbox {
-    pub(super) fn new(dropped_total: IntCounter) -> Self {
-        let (state, room, arrived) = (Mutex::default(), Condvar::new(), Notify::new());
-        Self { state, room, arrived, dropped_total }
+    /// A reader must ask for the next frame at least each `patience`.
+    pub(super) fn new(dropped_total: IntCounter, patience: Duration) -> Self {
+        let state = Mutex::new(State {
+            asked: Instant::now(),
+            frames: VecDeque::new(),
+            gap: Gap::default(),
+            failed: None,
+            is_closed: false,
+        });
+        let (room, arrived) = (Condvar::new(), Notify::new());
+        Self { state, room, arrived, dropped_total, patience }
     }
 
     /// Puts an entry behind the others. Where there is no room it waits for as long as `may_wait`
@@ -133,7 +154,7 @@ impl Outbox {
     pub(super) fn offer(&self, entry: Entry, may_wait: impl Fn() -> bool) {
         let mut state = self.state.lock();
         let mut entry = entry;
-        while !state.is_closed {
+        while !state.is_over(self.patience) {
             match state.add(entry) {
                 None => break,
                 Some(back) => entry = back,
@@ -173,13 +194,17 @@ impl Outbox {
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        self.state.lock().is_closed
+        self.state.lock().is_over(self.patience)
     }
 
     /// Waits for what comes next. Nothing is lost if the caller gives up waiting.
     pub(super) async fn next(&self) -> Next {
         loop {
-            let next = self.state.lock().next();
+            let next = {
+                let mut state = self.state.lock();
+                state.asked = Instant::now();
+                state.next()
+            };
             if let Some(next) = next {
                 self.room.notify_all();
                 return next;

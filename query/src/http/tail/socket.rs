@@ -2,24 +2,27 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
-use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use sawlog_transport::{GenerationId, Labels, LineFlags, StreamId};
 use serde::Serialize;
+use tokio::time::Instant;
 
 use super::outbox::{Frame, Gap, Next};
 use super::{Asked, HEARTBEAT, Reader, Tail};
 use crate::engine::Entry;
 use crate::engine::entry::{Order, Uid};
-use crate::http::Api;
 use crate::http::answer::{Group, Shape, groups};
 use crate::http::error::HttpError;
 use crate::http::loki::apart;
+use crate::http::origin::check_origin;
 use crate::http::params::Params;
+use crate::http::{Api, READER_SILENCE_MAX};
 use crate::lang::{Expr, ParseOptions, parse};
 
 /// What a client may send: it has nothing to say but pongs and its farewell. Bytes.
@@ -28,6 +31,8 @@ const MESSAGE_BYTES_MAX: usize = 64 * 1024;
 const DELAY_MAX: u64 = 5;
 /// The longest reason in a close frame: what the protocol has room for, in bytes.
 const CLOSE_REASON_BYTES_MAX: usize = 123;
+/// How long a client may take for our farewell.
+const FAREWELL_TIMEOUT: Duration = Duration::from_secs(5);
 /// Clients cut six digits off a time: it must have all 19.
 const TIME_DIGITS: usize = 19;
 
@@ -76,36 +81,55 @@ async fn begin(headers: &HeaderMap, params: &Params) -> Result<Asked, HttpError>
     }
 }
 
-/// A page of another site may open a WebSocket with the reader's rights: browsers leave it to us to
-/// refuse it. Clients that are no browsers send no `Origin`.
-fn check_origin(headers: &HeaderMap) -> Result<(), HttpError> {
-    let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
-    let origin = origin.to_str().unwrap_or_default();
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let uri = origin.parse::<Uri>().ok();
-    let authority = uri.as_ref().and_then(|uri| uri.authority());
-    if authority.is_some_and(|authority| authority.as_str().eq_ignore_ascii_case(host)) {
-        return Ok(());
+async fn serve(mut socket: WebSocket, tail: Tail) {
+    let served = match started(&mut socket, tail).await {
+        Ok(reader) => send_all(&mut socket, reader, READER_SILENCE_MAX).await,
+        Err(end) => Err(end),
+    };
+    if let Err(end) = served {
+        take_leave(&mut socket, end).await;
     }
-    let text = format!(
-        "a page of '{origin}' may not read the logs of '{host}': a proxy in between must pass on \
-         the Host header, or drop Origin"
-    );
-    Err(HttpError::new(StatusCode::FORBIDDEN, text))
 }
 
-async fn serve(mut socket: WebSocket, tail: Tail) {
-    let served = match tail.start().await {
-        Ok(reader) => send_all(&mut socket, reader).await,
-        Err(err) => Err(End::Failed(err.into_text())),
-    };
-    if let Err(End::Failed(why)) = served {
-        tracing::warn!(error = why, "a tail ends early");
-        let reason = shortened(&why, CLOSE_REASON_BYTES_MAX).into();
-        let farewell = Message::Close(Some(CloseFrame { code: close_code::ERROR, reason }));
-        // The client may be gone as well.
-        socket.send(farewell).await.unwrap_or_default();
+/// Waits for the older lines, unless the client or the server ends the tail before.
+async fn started(socket: &mut WebSocket, tail: Tail) -> Result<Reader, End> {
+    let mut stop = tail.stop();
+    let mut start = std::pin::pin!(tail.start());
+    loop {
+        tokio::select! {
+            reader = &mut start => return reader.map_err(|err| End::Failed(err.into_text())),
+            _ = stop.wait_for(|stop| *stop) => return Err(End::Silent),
+            heard = socket.recv() => understood(heard)?,
+        }
     }
+}
+
+/// A client has nothing to say but pongs and its farewell.
+fn understood(heard: Option<Result<Message, axum::Error>>) -> Result<(), End> {
+    match heard {
+        None | Some(Err(_)) => Err(End::Silent),
+        Some(Ok(Message::Close(_))) => Err(End::Farewell),
+        Some(Ok(_)) => Ok(()),
+    }
+}
+
+async fn take_leave(socket: &mut WebSocket, end: End) {
+    let leaving = async {
+        match end {
+            End::Silent => {}
+            // The reply is made by itself, and sent by reading on.
+            End::Farewell => while let Some(Ok(_)) = socket.recv().await {},
+            End::Failed(why) => {
+                tracing::warn!(error = why, "a tail ends early");
+                let reason = shortened(&why, CLOSE_REASON_BYTES_MAX).into();
+                let farewell = Message::Close(Some(CloseFrame { code: close_code::ERROR, reason }));
+                // The client may be gone as well.
+                socket.send(farewell).await.unwrap_or_default();
+            }
+        }
+    };
+    // It goes without one where the client does not take it.
+    tokio::time::timeout(FAREWELL_TIMEOUT, leaving).await.unwrap_or_default();
 }
 
 /// Why a tail ends.
@@ -113,10 +137,19 @@ enum End {
     /// The client is gone, or the server stops: then nothing is said, since clients come back only
     /// after an end without a farewell.
     Silent,
+    /// The client has said so and waits for the reply.
+    Farewell,
     Failed(String),
 }
 
-async fn send_all(socket: &mut WebSocket, mut reader: Reader) -> Result<(), End> {
+/// Sends what the reader gives, until the client says nothing, or takes nothing, for `silence_max`:
+/// it answers a ping each second.
+async fn send_all(
+    socket: &mut WebSocket,
+    mut reader: Reader,
+    silence_max: Duration,
+) -> Result<(), End> {
+    let mut heard_until = Instant::now() + silence_max;
     let mut heartbeat = tokio::time::interval(HEARTBEAT);
     heartbeat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut stop = reader.stop.clone();
@@ -128,13 +161,16 @@ async fn send_all(socket: &mut WebSocket, mut reader: Reader) -> Result<(), End>
                 Some(Next::Frame(frame)) => Message::Text(written(frame).into()),
             },
             _ = heartbeat.tick() => Message::Ping(Default::default()),
-            heard = socket.recv() => match heard {
-                None | Some(Err(_) | Ok(Message::Close(_))) => return Err(End::Silent),
-                Some(Ok(_)) => continue,
-            },
+            heard = socket.recv() => {
+                understood(heard)?;
+                heard_until = Instant::now() + silence_max;
+                continue;
+            }
+            () = tokio::time::sleep_until(heard_until) => return Err(End::Silent),
         };
+        let sending = tokio::time::timeout(silence_max, socket.send(message));
         tokio::select! {
-            sent = socket.send(message) => sent.map_err(|_| End::Silent)?,
+            sent = sending => sent.map_err(|_| End::Silent)?.map_err(|_| End::Silent)?,
             _ = stop.wait_for(|stop| *stop) => return Err(End::Silent),
         }
     }
@@ -199,22 +235,46 @@ fn shortened(text: &str, bytes_max: usize) -> &str {
 mod tests {
     use super::*;
 
-    #[test]
-    fn only_pages_of_the_same_host_may_read() {
-        let allowed = |origin: Option<&str>, host: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::HOST, host.parse().unwrap());
-            if let Some(origin) = origin {
-                headers.insert(header::ORIGIN, origin.parse().unwrap());
-            }
-            check_origin(&headers).is_ok()
+    /// What a client receives, to the end, that asks for a tail, sends `bytes` and nothing else.
+    async fn told(bytes: &[u8], silence_max: Duration) -> Vec<u8> {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let stop = tokio::sync::watch::Sender::new(false);
+        let tail = move |upgrade: WebSocketUpgrade| {
+            let dropped = prometheus::IntCounter::new("dropped", "Left out.").unwrap();
+            let outbox = Arc::new(super::super::Outbox::new(dropped, READER_SILENCE_MAX));
+            let reader = Reader { outbox, stop: stop.subscribe() };
+            std::future::ready(upgrade.on_upgrade(move |mut socket| async move {
+                let end = send_all(&mut socket, reader, silence_max).await.unwrap_err();
+                take_leave(&mut socket, end).await;
+            }))
         };
-        assert!(allowed(None, "logs.example"));
-        assert!(allowed(Some("https://logs.example"), "Logs.example"));
-        assert!(allowed(Some("http://127.0.0.1:7411"), "127.0.0.1:7411"));
-        for stranger in ["https://evil.example", "http://logs.example:81", "null", "", "logs/x"] {
-            assert!(!allowed(Some(stranger), "logs.example"), "{stranger}");
-        }
+        let routes = axum::Router::new().route("/", axum::routing::get(tail));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let server = tokio::spawn(axum::serve(listener, routes).into_future());
+        let mut client = tokio::net::TcpStream::connect(addr).await.unwrap();
+        let request = "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                       Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
+        client.write_all(&[request.as_bytes(), bytes].concat()).await.unwrap();
+        let mut told = Vec::new();
+        let reading = client.read_to_end(&mut told);
+        tokio::time::timeout(Duration::from_secs(60), reading).await.expect("an end").unwrap();
+        server.abort();
+        told
+    }
+
+    #[tokio::test]
+    async fn a_client_that_says_nothing_is_given_up() {
+        let told = told(b"", Duration::from_millis(1500)).await;
+        // Two pings, none of them answered, and no farewell: it may come back.
+        assert!(told.ends_with(&[0x89, 0, 0x89, 0]), "{}", told.escape_ascii());
+    }
+
+    #[tokio::test]
+    async fn a_farewell_is_answered() {
+        // A close frame with code 1000, masked with zeros.
+        let told = told(&[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8], READER_SILENCE_MAX).await;
+        assert!(told.ends_with(&[0x88, 2, 0x03, 0xe8]), "{}", told.escape_ascii());
     }
 
     #[test]

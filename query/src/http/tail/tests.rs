@@ -31,7 +31,7 @@ fn entry(n: u64, len: usize) -> Entry {
 
 fn outbox() -> (Outbox, IntCounter) {
     let dropped = IntCounter::new("dropped", "Left out.").unwrap();
-    (Outbox::new(dropped.clone()), dropped)
+    (Outbox::new(dropped.clone(), Duration::from_secs(600)), dropped)
 }
 
 fn runtime() -> tokio::runtime::Runtime {
@@ -148,6 +148,21 @@ fn a_reader_that_is_gone_is_not_waited_for() {
     writing.join().unwrap();
     assert!(outbox.is_closed());
     assert_eq!(counter.get(), 0);
+}
+
+/// Whether the writer waits for room or for lines.
+#[test]
+fn a_reader_that_asks_for_nothing_is_given_up_and_told() {
+    let dropped = IntCounter::new("dropped", "Left out.").unwrap();
+    let outbox = Outbox::new(dropped, Duration::from_millis(30));
+    (0..5000).for_each(|n| outbox.offer(entry(n, 10), || true));
+    assert!(outbox.is_closed());
+    let next = runtime().block_on(outbox.next());
+    assert!(matches!(next, Next::Failed(why) if why.contains("took nothing")));
+
+    let idle = Outbox::new(IntCounter::new("dropped", "Left out.").unwrap(), Duration::ZERO);
+    std::thread::sleep(Duration::from_millis(1));
+    assert!(idle.is_closed());
 }
 
 #[test]

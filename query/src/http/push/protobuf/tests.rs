@@ -3,6 +3,7 @@
 use axum::response::IntoResponse;
 use proptest::prelude::*;
 
+use super::super::{MESSAGES_MAX, STREAMS_MAX};
 use super::*;
 
 fn snappy(message: &[u8]) -> Vec<u8> {
@@ -68,6 +69,7 @@ async fn a_refusal_names_the_thing_and_the_place() {
         (snappy(&request(r#"{a="1"}"#, vec![entry(1, -1, b"")])), 400, "-1 nanoseconds"),
         (snappy(&request(r#"{a="1"}"#, vec![entry(i64::MAX, 0, b"")])), 400, "no time"),
         (snappy(&[0x0a, 0].repeat(MESSAGES_MAX + 1)), 413, "1048577 streams"),
+        (snappy(&[0x0a, 0].repeat(STREAMS_MAX + 1)), 400, "split the push"),
     ];
     for (body, status, names) in cases {
         let (found, text) = refusal(body).await;
