@@ -55,7 +55,8 @@ impl Sealer {
     /// # Errors
     /// The catalog or the manifest cannot be written; the store must be recovered and replayed.
     pub(crate) fn retain(&mut self) -> Result<(), StoreError> {
-        let doomed = self.doomed(self.store.config.clock.now());
+        let now = self.follow_clock()?;
+        let doomed = self.doomed(now);
         if !doomed.is_empty() {
             self.drop_slices(&doomed)?;
         }
@@ -241,12 +242,16 @@ fn listed(usage: std::io::Result<DiskUsage>, dir: &std::path::Path) -> DiskUsage
     })
 }
 
-/// Whether the slice's last line was stored longer ago than `age`.
-fn is_older(mark: &SliceMark, now: i64, age: Duration) -> bool {
-    let stored_at = match mark.stored_at {
+/// When the slice's last line was stored, at latest.
+pub(crate) fn stored_at(mark: &SliceMark) -> i64 {
+    match mark.stored_at {
         0 => mark.created_at.saturating_add(SLICE_AGE_UNNOTED),
         stored_at => stored_at,
-    };
+    }
+}
+
+/// Whether the slice's last line was stored longer ago than `age`.
+fn is_older(mark: &SliceMark, now: i64, age: Duration) -> bool {
     let age = i64::try_from(age.as_nanos()).unwrap_or(i64::MAX);
-    now.saturating_sub(stored_at) > age
+    now.saturating_sub(stored_at(mark)) > age
 }

@@ -97,10 +97,10 @@ impl Sealer {
     /// Nothing of the seal counts then; the store must be recovered and replayed.
     pub(crate) fn seal(&mut self, job: SealJob) -> Result<(), StoreError> {
         fail::fail_point!("seal::begin");
+        let now = self.follow_clock()?;
         let seal = self.record.seal + 1;
         let blocks = pack_partitions(&job.runs, seal);
         if !blocks.is_empty() {
-            let now = self.store.config.clock.now();
             self.roll(now)?;
             self.active.as_mut().expect("rolled above").append(&blocks, now)?;
         }
@@ -147,8 +147,10 @@ impl Sealer {
         let last_id = self.record.last_slice.max(last_named);
         if let Some(active) = &self.active {
             let mark = active.mark();
-            let age = u128::try_from(now - mark.created_at).unwrap_or(0);
-            if mark.raw_bytes < config.slice_bytes && age < config.slice_age.as_nanos() {
+            // Nobody knows how old a slice is that was made in the clock's future.
+            let is_young = u128::try_from(now.saturating_sub(mark.created_at))
+                .is_ok_and(|age| age < config.slice_age.as_nanos());
+            if mark.raw_bytes < config.slice_bytes && is_young {
                 return Ok(());
             }
         }

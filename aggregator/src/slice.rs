@@ -86,6 +86,12 @@ impl Slice {
         &self.mark
     }
 
+    /// Takes over the times of a mark that was set with the clock.
+    pub(crate) fn set_times(&mut self, mark: &SliceMark) {
+        self.mark.created_at = mark.created_at;
+        self.mark.stored_at = mark.stored_at;
+    }
+
     /// Appends blocks to the block file and their filters beside it, makes them durable, then adds
     /// the blocks to the index; `now` is when their lines are stored.
     pub(crate) fn append(&mut self, blocks: &[PackedBlock], now: i64) -> Result<(), StoreError> {
@@ -104,8 +110,8 @@ impl Slice {
             self.mark.n_blocks += 1;
             self.mark.raw_bytes += u64::from(packed.block.frame.text_len());
         }
-        // A clock that was set back makes nothing older than it is.
-        self.mark.stored_at = self.mark.stored_at.max(now);
+        // Not the later of the two: a time in the future is that of a wrong clock.
+        self.mark.stored_at = now;
         fail::fail_point!("seal::index_added");
         Ok(())
     }

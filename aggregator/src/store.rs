@@ -12,6 +12,7 @@ use parking_lot::{Condvar, MappedRwLockReadGuard, Mutex, RwLock, RwLockReadGuard
 
 use crate::catalog::{self, Catalog, CatalogMark};
 use crate::clock::Clock;
+use crate::clock_step::ClockSeen;
 use crate::error::StoreError;
 use crate::hot::HotRun;
 use crate::ledger::Ledger;
@@ -72,6 +73,8 @@ pub struct Store {
     /// What of it the manifest names.
     pub(crate) sealed: Mutex<BTreeMap<u32, u64>>,
     ready: AtomicBool,
+    /// The clocks when the sealer last looked at them.
+    pub(crate) clock_seen: Mutex<ClockSeen>,
     /// Most of the catalog is stale: the next seal writes all of it into a new file.
     pub(crate) rewrite_catalog: AtomicBool,
     /// Held for as long as the store is open.
@@ -110,6 +113,7 @@ impl Store {
         let lock = lock(&config.dir)?;
         let metrics = Metrics::new(registry)
             .map_err(|err| StoreError::damaged(&config.dir, format!("metrics: {err}")))?;
+        let clock_seen = Mutex::new(ClockSeen::first(&config.clock));
         let store = Arc::new(Store {
             config,
             metrics,
@@ -119,6 +123,7 @@ impl Store {
             consumed: Default::default(),
             sealed: Mutex::default(),
             ready: AtomicBool::new(false),
+            clock_seen,
             rewrite_catalog: AtomicBool::new(false),
             _lock: lock,
         });
