@@ -14,6 +14,7 @@ pub(crate) struct Metrics {
     pub(crate) missing_messages: IntCounter,
     pub(crate) seals: IntCounter,
     pub(crate) seal_failures: IntCounter,
+    pub(crate) retention_failures: IntCounter,
     pub(crate) blocks: IntCounter,
     pub(crate) adopted_frames: IntCounter,
     pub(crate) filtered_blocks: IntCounter,
@@ -68,6 +69,10 @@ impl Metrics {
             )?,
             seals: counter("seals_total", "Seals that reached the manifest.")?,
             seal_failures: counter("seal_failures_total", "Seals that failed and were replayed.")?,
+            retention_failures: counter(
+                "retention_failures_total",
+                "Times that dropping slices failed and the store was recovered.",
+            )?,
             blocks: counter("blocks_total", "Blocks written.")?,
             adopted_frames: counter("adopted_frames_total", "Blocks stored as they came.")?,
             filtered_blocks: counter(
@@ -88,7 +93,10 @@ impl Metrics {
                 "expired_bytes_total",
                 "Bytes of text before compression that retention dropped in the life of the store.",
             )?,
-            store_bytes: gauge("store_bytes", "What slices and catalog take on disk, in bytes.")?,
+            store_bytes: gauge(
+                "store_bytes",
+                "What slices, catalog and what lies aside take on disk, in bytes.",
+            )?,
             oldest_record: gauge(
                 "oldest_record_timestamp_seconds",
                 "Time of the oldest line in a slice; 0 if there is none.",

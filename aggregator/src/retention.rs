@@ -121,7 +121,9 @@ impl Sealer {
         }
         let stale = self.commit(record)?;
         fail::fail_point!("retention::committed");
-        self.active.take_if(|active| doomed.contains(&active.mark().id));
+        if let Some(dropped) = self.active.take_if(|active| doomed.contains(&active.mark().id)) {
+            dropped.close();
+        }
         self.let_go(doomed, &expiry, &gone);
         self.remove_stale_catalog(stale);
         tracing::info!(slices = doomed.len(), "dropped what retention no longer keeps");

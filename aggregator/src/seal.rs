@@ -155,7 +155,9 @@ impl Sealer {
             }
         }
         let slices_dir = config.dir.join(SLICES_DIR);
-        self.active = None;
+        if let Some(full) = self.active.take() {
+            full.close();
+        }
         self.active = Some(Slice::create(&slices_dir, last_id + 1, now)?);
         fail::fail_point!("seal::slice_created");
         Ok(())

@@ -76,7 +76,13 @@ impl Slice {
         blocks
             .set_len(mark.blocks_len)
             .map_err(|source| StoreError::io("truncate", &path, source))?;
-        let filters = Filters::open_to_append(dir.join(FILTERS_FILE), mark.filters_len)?;
+        let path = dir.join(FILTERS_FILE);
+        let is_new = mark.filters_len == 0 && !path.exists();
+        let filters = Filters::open_to_append(path, mark.filters_len)?;
+        if is_new {
+            // A slice of a build without filters: a manifest that names them must find the file.
+            sync_dir(&dir)?;
+        }
         let index = BlockIndex::open(&dir.join(INDEX_DIR), seal)?;
         index.view()?.expect_blocks(mark.n_blocks)?;
         Ok(Self { mark: mark.clone(), dir, blocks: Arc::new(blocks), filters, index })
@@ -130,6 +136,11 @@ impl Slice {
         fail::fail_point!("seal::filters_synced");
         self.mark.filters_len = self.filters.len();
         Ok(())
+    }
+
+    /// Ends the writing: see [`BlockIndex::close`].
+    pub(crate) fn close(self) {
+        self.index.close();
     }
 
     /// Commits the index under the seal's number.

@@ -140,7 +140,7 @@ impl Api {
     /// Until the replay at the start is done, answers lack what was not sealed.
     pub(super) fn warn_if_replaying(&self, budget: &Budget) {
         if !self.store.is_ready() {
-            let text = "partial result: replaying what was not sealed at the last stop";
+            let text = "partial result: replaying what was not sealed";
             budget.warn(text.to_owned());
         }
     }

@@ -118,7 +118,7 @@ async fn start_export(api: &Arc<Api>, params: &Params) -> Result<Response, HttpE
     let to = params.time("end")?.unwrap_or(i64::MAX);
     let format = Format::of(params, Format::Raw)?;
     if !api.store.is_ready() {
-        let text = "not ready: replaying what was not sealed at the last stop; try again";
+        let text = "not ready: replaying what was not sealed; try again";
         return Err(HttpError::new(StatusCode::SERVICE_UNAVAILABLE, text));
     }
     let place = api.exports.place_now()?;
