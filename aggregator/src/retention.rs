@@ -214,6 +214,8 @@ impl Sealer {
 
     fn measure(&self) {
         let mut usage = self.usage_of_catalog();
+        let dir = &self.store.config.dir;
+        usage.add(&listed(DiskUsage::of_aside(dir), dir));
         for mark in &self.record.slices {
             usage.add(&self.usage_of(mark.id));
         }

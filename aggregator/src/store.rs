@@ -24,6 +24,9 @@ use crate::slice::{Slice, SliceView, dir_of, ensure_dir};
 use crate::streams::StreamTable;
 use crate::subscribe::Subscribers;
 
+/// The folder of what a damaged manifest no longer names, inside the store's: for people to look at.
+pub(crate) const ASIDE_DIR: &str = "aside";
+
 /// How a store is kept.
 #[derive(Clone, Debug)]
 pub struct StoreConfig {
@@ -138,7 +141,7 @@ impl Store {
         let slices_dir = dir.join(SLICES_DIR);
         self.ready.store(false, Ordering::Release);
         let empty = ManifestRecord::empty(CatalogMark { file: catalog::file_name(0), len: 0 });
-        let (manifest, LastTwo { last, before }) = Manifest::open(dir, &empty)?;
+        let (mut manifest, LastTwo { last, before }) = Manifest::open(dir, &empty)?;
         ensure_dir(&slices_dir)?;
         let record = last.unwrap_or(empty);
         let (catalog, streams, ledger) = Catalog::open(dir, &record.catalog)?;
@@ -146,6 +149,7 @@ impl Store {
         let strangers = strangers(dir, &slices_dir, &record, before.as_ref())?;
         clear(&self.config, strangers, manifest.was_damaged())?;
         sync_dir(dir)?;
+        manifest.repair()?;
         self.metrics.streams.set(streams.len() as i64);
         self.metrics.hot_bytes.set(0);
         let damaged = slices.iter().map(|slice| slice.filters.damaged_at_open()).sum();
@@ -256,12 +260,13 @@ fn clear(
 ) -> Result<(), StoreError> {
     for path in strangers {
         if was_damaged {
-            let aside = config.dir.join("aside");
+            let aside = config.dir.join(ASIDE_DIR);
             ensure_dir(&aside)?;
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             let to = aside.join(format!("{name}.{}", config.clock.now()));
             tracing::warn!(from = %path.display(), to = %to.display(), "moving aside what nothing names");
             std::fs::rename(&path, &to).map_err(|err| StoreError::io("move aside", &path, err))?;
+            sync_dir(&aside)?;
             continue;
         }
         tracing::info!(path = %path.display(), "removing what an unfinished step left");
