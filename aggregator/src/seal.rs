@@ -12,7 +12,7 @@ use crate::error::StoreError;
 use crate::hot::HotRun;
 use crate::manifest::{Manifest, ManifestRecord, SLICES_DIR};
 use crate::pack::{PackedBlock, pack};
-use crate::slice::Slice;
+use crate::slice::{Slice, SliceView};
 use crate::store::{Data, Store};
 
 /// The one writer of a store's files.
@@ -156,11 +156,22 @@ impl Sealer {
         }
         let slices_dir = config.dir.join(SLICES_DIR);
         if let Some(full) = self.active.take() {
+            let mark = full.mark().clone();
             full.close();
+            self.view_again(&SliceView::open(&slices_dir, &mark)?);
         }
         self.active = Some(Slice::create(&slices_dir, last_id + 1, now)?);
         fail::fail_point!("seal::slice_created");
         Ok(())
+    }
+
+    /// Readers of a slice whose index was merged since its last seal are given the merged one: the old
+    /// one's files are removed, and take room on disk until nobody reads them.
+    fn view_again(&self, view: &SliceView) {
+        let mut data = self.store.data.write();
+        for slice in data.slices.iter_mut().filter(|slice| slice.id == view.id) {
+            *slice = Arc::new(view.clone());
+        }
     }
 
     /// Swaps the sealed runs for their blocks, in one step for readers.
