@@ -46,14 +46,6 @@ impl Metrics {
             registry.register(Box::new(gauge.clone()))?;
             Ok::<_, prometheus::Error>(gauge)
         };
-        let rejected_batches = IntCounterVec::new(
-            Opts::new("sawlog_aggregator_rejected_batches_total", "Batches that are no batches."),
-            &["reason"],
-        )?;
-        registry.register(Box::new(rejected_batches.clone()))?;
-        for reason in REASONS {
-            rejected_batches.with_label_values(&[reason]);
-        }
         Ok(Self {
             batches: counter("batches_total", "Batches consumed.")?,
             lines: counter("lines_total", "Lines taken.")?,
@@ -62,7 +54,7 @@ impl Metrics {
                 "duplicate_bytes_total",
                 "Source bytes that came again and were not taken.",
             )?,
-            rejected_batches,
+            rejected_batches: rejected_batches(registry)?,
             missing_messages: counter(
                 "missing_messages_total",
                 "Messages the transport no longer had or could not read.",
@@ -111,4 +103,16 @@ impl Metrics {
         raise(&self.expired_slices, expired.slices);
         raise(&self.expired_bytes, expired.bytes);
     }
+}
+
+fn rejected_batches(registry: &Registry) -> prometheus::Result<IntCounterVec> {
+    let counters = IntCounterVec::new(
+        Opts::new("sawlog_aggregator_rejected_batches_total", "Batches that are no batches."),
+        &["reason"],
+    )?;
+    registry.register(Box::new(counters.clone()))?;
+    for reason in REASONS {
+        counters.with_label_values(&[reason]);
+    }
+    Ok(counters)
 }
