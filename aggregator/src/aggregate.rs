@@ -75,8 +75,12 @@ impl Drop for Aggregator {
 enum RoundError {
     #[error("cannot consume from the transport")]
     Consume(#[from] ConsumeError),
+    #[error("cannot read the store again")]
+    Recover(#[source] StoreError),
     #[error("cannot seal")]
-    Seal(#[from] StoreError),
+    Seal(#[source] StoreError),
+    #[error("cannot drop what retention no longer keeps")]
+    Retain(#[source] StoreError),
 }
 
 /// Consumes until told to stop; after an error recovers the store from disk and consumes again what
@@ -89,7 +93,7 @@ fn run(store: &Arc<Store>, sealer: Sealer, mut consumer: Box<dyn Consumer>, stop
         let started = Instant::now();
         let ended = match ready {
             Ok(sealer) => round(store, sealer, consumer.as_mut(), stop),
-            Err(err) => Err(err.into()),
+            Err(err) => Err(RoundError::Recover(err)),
         };
         let Err(err) = ended else { return };
         if started.elapsed() > RETRY.1 {
@@ -157,7 +161,7 @@ fn round(
     }
     sealing.wait(consumer)?;
     sealing.begin();
-    Ok(sealing.wait(consumer)?)
+    sealing.wait(consumer)
 }
 
 /// What was consumed since the last seal began.
@@ -191,8 +195,8 @@ fn assign_all(
     Ok(replay_to)
 }
 
-/// Takes an event; gives the partition that has to wait, if it brought a message of a newer version:
-/// nothing behind it is taken before a newer build takes it, or order within its streams were lost.
+/// Takes an event; gives the partition that has to wait, if it brought a message that cannot be taken
+/// (of a newer version): nothing behind it is taken before it, or order within its streams were lost.
 fn handle(store: &Store, event: Event) -> Option<u32> {
     match event {
         Event::Message { partition, offset, message, .. } => {
@@ -202,7 +206,7 @@ fn handle(store: &Store, event: Event) -> Option<u32> {
                     partition,
                     offset,
                     error,
-                    "the partition waits for a newer version of sawlog; others go on"
+                    "the partition waits, others go on: see the error for the way out"
                 );
                 return Some(partition);
             }
@@ -233,7 +237,7 @@ struct Sealing {
     /// `None` only while dropping.
     jobs: Option<mpsc::SyncSender<Job>>,
     thread: Option<JoinHandle<()>>,
-    done: mpsc::Receiver<Result<Positions, StoreError>>,
+    done: mpsc::Receiver<Result<Positions, RoundError>>,
     busy: bool,
     /// When the last job began.
     began: Option<Instant>,
@@ -304,7 +308,7 @@ impl Sealing {
     }
 
     /// Takes the result of a seal that is done.
-    fn collect(&mut self, consumer: &mut dyn Consumer) -> Result<(), StoreError> {
+    fn collect(&mut self, consumer: &mut dyn Consumer) -> Result<(), RoundError> {
         match self.done.try_recv() {
             Ok(result) => self.finish(result, consumer),
             Err(mpsc::TryRecvError::Disconnected) if self.busy => self.wait(consumer),
@@ -313,35 +317,39 @@ impl Sealing {
     }
 
     /// Waits for the seal under way, if there is one.
-    fn wait(&mut self, consumer: &mut dyn Consumer) -> Result<(), StoreError> {
+    fn wait(&mut self, consumer: &mut dyn Consumer) -> Result<(), RoundError> {
         if !self.busy {
             return Ok(());
         }
         let result = self.done.recv().unwrap_or_else(|_| {
             let dir = &self.store.config.dir;
-            Err(StoreError::damaged(dir, "the sealing thread panicked"))
+            Err(RoundError::Seal(StoreError::damaged(dir, "the sealing thread panicked")))
         });
         self.finish(result, consumer)
     }
 
     fn finish(
         &mut self,
-        result: Result<Positions, StoreError>,
+        result: Result<Positions, RoundError>,
         consumer: &mut dyn Consumer,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), RoundError> {
         self.busy = false;
-        let positions = result.inspect_err(|_| self.store.metrics.seal_failures.inc())?;
+        let metrics = &self.store.metrics;
+        let positions = result.inspect_err(|err| match err {
+            RoundError::Retain(_) => metrics.retention_failures.inc(),
+            _ => metrics.seal_failures.inc(),
+        })?;
         (self.sealed, self.released) = positions;
         self.release(consumer);
         Ok(())
     }
 }
 
-fn work(sealer: &mut Sealer, job: Job) -> Result<Positions, StoreError> {
+fn work(sealer: &mut Sealer, job: Job) -> Result<Positions, RoundError> {
     if let Job::Seal(job) = job {
-        sealer.seal(job)?;
+        sealer.seal(job).map_err(RoundError::Seal)?;
     }
-    sealer.retain()?;
+    sealer.retain().map_err(RoundError::Retain)?;
     Ok((sealer.sealed_positions().clone(), sealer.positions_before()))
 }
 

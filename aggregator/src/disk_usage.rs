@@ -3,6 +3,8 @@
 use std::io;
 use std::path::Path;
 
+use crate::store::ASIDE_DIR;
+
 /// Bytes of a slice's files, or of all slices and the catalog.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DiskUsage {
@@ -14,11 +16,14 @@ pub struct DiskUsage {
     pub index: u64,
     /// Streams table and ledger.
     pub catalog: u64,
+    /// What was moved aside after damage to the manifest. Nothing reads it and nothing removes it but
+    /// people; retention by bytes does not count it, so that it costs no lines.
+    pub aside: u64,
 }
 
 impl DiskUsage {
     pub fn total(&self) -> u64 {
-        self.blocks + self.filters + self.index + self.catalog
+        self.blocks + self.filters + self.index + self.catalog + self.aside
     }
 
     pub(crate) fn add(&mut self, other: &DiskUsage) {
@@ -26,6 +31,7 @@ impl DiskUsage {
         self.filters += other.filters;
         self.index += other.index;
         self.catalog += other.catalog;
+        self.aside += other.aside;
     }
 
     /// What the folder of a slice takes.
@@ -59,8 +65,20 @@ impl DiskUsage {
     }
 }
 
-/// Calls `take` with name, whether it lies in `dir` itself, and length of each file of a slice: its
-/// own and those one folder below.
+impl DiskUsage {
+    /// What lies aside in the store in `dir`.
+    ///
+    /// # Errors
+    /// A folder cannot be listed.
+    pub(crate) fn of_aside(dir: &Path) -> io::Result<Self> {
+        let mut usage = Self::default();
+        for_each_file(&dir.join(ASIDE_DIR), &mut |_, _, len| usage.aside += len)?;
+        Ok(usage)
+    }
+}
+
+/// Calls `take` with name, whether it lies in `dir` itself, and length of each file of a folder
+/// and of those below.
 fn for_each_file(dir: &Path, take: &mut impl FnMut(&str, bool, u64)) -> io::Result<()> {
     let mut folders = vec![(dir.to_owned(), true)];
     while let Some((folder, is_top)) = folders.pop() {
@@ -70,7 +88,7 @@ fn for_each_file(dir: &Path, take: &mut impl FnMut(&str, bool, u64)) -> io::Resu
             let Some(metadata) = present(entry.metadata())? else { continue };
             if metadata.is_file() {
                 take(&entry.file_name().to_string_lossy(), is_top, metadata.len());
-            } else if metadata.is_dir() && is_top {
+            } else if metadata.is_dir() {
                 folders.push((entry.path(), false));
             }
         }
@@ -104,9 +122,16 @@ mod tests {
         std::fs::write(dir.path().join("catalog-7"), [0; 9]).unwrap();
         std::fs::write(dir.path().join("manifest"), [0; 9]).unwrap();
         let mut usage = DiskUsage::of_slice(&slice).unwrap();
-        assert_eq!(usage, DiskUsage { blocks: 1, filters: 20, index: 54300, catalog: 0 });
+        assert_eq!(usage, DiskUsage { blocks: 1, filters: 20, index: 54300, catalog: 0, aside: 0 });
         usage.add(&DiskUsage::of_catalog(dir.path()).unwrap());
         assert_eq!((usage.catalog, usage.total()), (9, 54330));
+        assert_eq!(DiskUsage::of_aside(dir.path()).unwrap(), DiskUsage::default());
+        std::fs::create_dir_all(dir.path().join("aside/7.1/index")).unwrap();
+        for (name, len) in [("catalog-9.1", 1), ("7.1/blocks", 20), ("7.1/index/a", 300)] {
+            std::fs::write(dir.path().join("aside").join(name), vec![0; len]).unwrap();
+        }
+        usage.add(&DiskUsage::of_aside(dir.path()).unwrap());
+        assert_eq!((usage.aside, usage.total()), (321, 54651));
         assert_eq!(DiskUsage::of_slice(&dir.path().join("gone")).unwrap(), DiskUsage::default());
     }
 }

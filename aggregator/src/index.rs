@@ -20,7 +20,7 @@ use tantivy::{
 };
 
 use crate::block::Block;
-use crate::error::StoreError;
+use crate::error::{StoreError, error_chain};
 use crate::prune::Formula;
 use crate::streams::StreamNumber;
 use crate::words::BlockWords;
@@ -182,6 +182,18 @@ impl BlockIndex {
             .map_err(|source| StoreError::io("sync directory", &self.path, source))?;
         fail::fail_point!("seal::index_synced");
         Ok(opstamp)
+    }
+
+    /// Ends the writing: waits for merges, so that no half-made one is left behind, and removes files
+    /// that no segment needs. What was committed stays whatever happens here.
+    pub(crate) fn close(self) {
+        let fail = StoreError::index("close", &self.path);
+        let removed = self.writer.garbage_collect_files().wait().map(drop);
+        for result in [removed, self.writer.wait_merging_threads()] {
+            if let Err(err) = result.map_err(&fail) {
+                tracing::warn!(error = error_chain(&err), "files that nothing needs may be left");
+            }
+        }
     }
 
     /// A view of what is committed now.
@@ -358,4 +370,34 @@ impl SegmentCollector for WithinSegment {
 /// Whether a run has lines in `from..to`.
 pub(crate) fn overlaps(run: &Run, from: i64, to: i64) -> bool {
     run.n_lines > 0 && run.min_time < to && run.max_time >= from
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Eight segments are merged into one; a writer that is only dropped breaks the merge off.
+    #[test]
+    fn a_closed_index_has_only_files_of_its_segments() {
+        let dir = tempfile::tempdir().unwrap();
+        BlockIndex::create(dir.path()).unwrap();
+        let mut index = BlockIndex::open(dir.path(), 0).unwrap();
+        for seal in 1..=8 {
+            let mut document = TantivyDocument::new();
+            document.add_u64(index.fields.seal, seal);
+            index.writer.add_document(document).unwrap();
+            index.commit(seal).unwrap();
+        }
+        index.close();
+        let index = Index::open_in_dir(dir.path()).unwrap();
+        let segments = index.searchable_segment_ids().unwrap();
+        assert_eq!(segments.len(), 1);
+        let alive = segments[0].uuid_string();
+        for entry in std::fs::read_dir(dir.path()).unwrap() {
+            let name = entry.unwrap().file_name().to_string_lossy().into_owned();
+            let is_shared = name.starts_with('.') || name == "meta.json";
+            assert!(is_shared || name.starts_with(&alive), "{name} is left");
+        }
+        assert_eq!(IndexView::open(dir.path()).unwrap().searcher.num_docs(), 8);
+    }
 }

@@ -18,6 +18,12 @@ use crate::streams::StreamNumber;
 /// each fit (a run takes at least 28 bytes of at most 512 KiB of tables).
 const RUN_BITS: u32 = 15;
 const LINE_BITS: u32 = 15;
+/// So an arrival number has room for the offsets of this many messages of a partition: 34 bits, at a
+/// thousand messages a second half a year of them.
+const MESSAGES_MAX: u64 = 1 << (u64::BITS - RUN_BITS - LINE_BITS);
+/// From here on it is said in the log how many are left, once for so many messages.
+const MESSAGES_WARN: u64 = MESSAGES_MAX / 2;
+const WARN_EVERY: u64 = 1 << 20;
 const _: () = assert!(limits::FRAME_LINES_MAX <= 1 << LINE_BITS);
 const _: () = assert!(limits::BATCH_TABLES_BYTES_MAX / 28 < 1 << RUN_BITS);
 
@@ -30,8 +36,14 @@ pub(crate) fn message_offset(arrival: u64) -> u64 {
 #[derive(Debug, thiserror::Error)]
 pub enum IngestError {
     /// A newer build must read it: the partition waits.
-    #[error("cannot read a message written by a newer version")]
+    #[error("cannot read a message written by a newer version: upgrade sawlog")]
     Newer(#[source] DecodeError),
+    /// Later arrivals could not be told from the first ones: the partition stops.
+    #[error(
+        "the partition has had {MESSAGES_MAX} messages and no more can be numbered: export what is \
+         to be kept, then start with an empty --data"
+    )]
+    Full,
 }
 
 impl Store {
@@ -39,8 +51,9 @@ impl Store {
     /// and passed over: nothing else is lost by it.
     ///
     /// # Errors
-    /// The message needs a newer build; the position stays.
+    /// The message needs a newer build, or the partition is full; the position stays.
     pub fn ingest(&self, partition: u32, offset: u64, message: Bytes) -> Result<(), IngestError> {
+        expect_room(partition, offset)?;
         let taken = match Inflated::read(message) {
             Ok(inflated) => self.take(partition, offset, &inflated),
             Err(err @ (DecodeError::Version { .. } | DecodeError::Feature { .. })) => {
@@ -125,6 +138,18 @@ impl Store {
         self.metrics.text_bytes.inc_by(text);
         Some(hot)
     }
+}
+
+/// Whether there is an arrival number for the message at `offset`.
+fn expect_room(partition: u32, offset: u64) -> Result<(), IngestError> {
+    if offset >= MESSAGES_MAX {
+        return Err(IngestError::Full);
+    }
+    if offset >= MESSAGES_WARN && offset.is_multiple_of(WARN_EVERY) {
+        let left = MESSAGES_MAX - offset;
+        tracing::error!(partition, offset, left, "the partition stops after so many more messages");
+    }
+    Ok(())
 }
 
 /// A batch with its frames inflated and checked.

@@ -6,6 +6,7 @@ mod aggregate;
 pub mod block;
 mod catalog;
 mod clock;
+mod clock_step;
 mod disk_usage;
 mod error;
 mod expiry;

@@ -96,8 +96,8 @@ pub(crate) struct Manifest {
 }
 
 impl Manifest {
-    /// Opens the manifest and gives its last good record and the one before it; what lies behind
-    /// them is cut and reported. A new store gets a first record before anything else is made, so
+    /// Opens the manifest and gives its last good record and the one before it; damage is reported,
+    /// and stays in the file until [`Self::repair`]. A new store gets a first record before anything else is made, so
     /// that later a manifest without a record is known to be damaged.
     pub(crate) fn open(dir: &Path, empty: &ManifestRecord) -> Result<(Self, LastTwo), StoreError> {
         let path = dir.join(FILE_NAME);
@@ -106,7 +106,7 @@ impl Manifest {
             tracing::warn!(
                 path = %path.display(),
                 damage,
-                "the manifest's tail is cut; what it named is replayed from the transport"
+                "the manifest is damaged; what a lost last record named is replayed from the transport"
             );
         }
         if contents.records.is_empty() && dir.join(SLICES_DIR).exists() {
@@ -114,13 +114,16 @@ impl Manifest {
                         the store away to start empty and replay what the transport still holds";
             return Err(StoreError::damaged(&path, what));
         }
-        file.cut()?;
+        let was_damaged = contents.damage.is_some();
+        if !was_damaged || contents.records.is_empty() {
+            file.cut()?;
+        }
         let mut newest = contents.records.iter().rev().map(|(body, _)| decode(&path, body));
         let mut manifest = Self {
             dir: dir.to_owned(),
             file,
             two: LastTwo { last: newest.next().transpose()?, before: newest.next().transpose()? },
-            was_damaged: contents.damage.is_some(),
+            was_damaged,
         };
         if manifest.two.last.is_none() {
             manifest.append(empty)?;
@@ -130,10 +133,20 @@ impl Manifest {
         Ok((manifest, two))
     }
 
-    /// Whether something had to be cut at open: files that seem to belong to nobody may then be all
-    /// that is left.
+    /// Whether something could not be read at open: files that seem to belong to nobody may then be
+    /// all that is left.
     pub(crate) fn was_damaged(&self) -> bool {
         self.was_damaged
+    }
+
+    /// Writes the manifest anew without its damage, before anything is appended. Only once nothing
+    /// is left that it may have named: the next open knows of no damage.
+    pub(crate) fn repair(&mut self) -> Result<(), StoreError> {
+        if self.was_damaged {
+            self.rewrite()?;
+            self.was_damaged = false;
+        }
+        Ok(())
     }
 
     /// Appends a record: when this returns, it is what the store holds.

@@ -14,6 +14,7 @@ pub(crate) struct Metrics {
     pub(crate) missing_messages: IntCounter,
     pub(crate) seals: IntCounter,
     pub(crate) seal_failures: IntCounter,
+    pub(crate) retention_failures: IntCounter,
     pub(crate) blocks: IntCounter,
     pub(crate) adopted_frames: IntCounter,
     pub(crate) filtered_blocks: IntCounter,
@@ -45,14 +46,6 @@ impl Metrics {
             registry.register(Box::new(gauge.clone()))?;
             Ok::<_, prometheus::Error>(gauge)
         };
-        let rejected_batches = IntCounterVec::new(
-            Opts::new("sawlog_aggregator_rejected_batches_total", "Batches that are no batches."),
-            &["reason"],
-        )?;
-        registry.register(Box::new(rejected_batches.clone()))?;
-        for reason in REASONS {
-            rejected_batches.with_label_values(&[reason]);
-        }
         Ok(Self {
             batches: counter("batches_total", "Batches consumed.")?,
             lines: counter("lines_total", "Lines taken.")?,
@@ -61,13 +54,17 @@ impl Metrics {
                 "duplicate_bytes_total",
                 "Source bytes that came again and were not taken.",
             )?,
-            rejected_batches,
+            rejected_batches: rejected_batches(registry)?,
             missing_messages: counter(
                 "missing_messages_total",
                 "Messages the transport no longer had or could not read.",
             )?,
             seals: counter("seals_total", "Seals that reached the manifest.")?,
             seal_failures: counter("seal_failures_total", "Seals that failed and were replayed.")?,
+            retention_failures: counter(
+                "retention_failures_total",
+                "Times that dropping slices failed and the store was recovered.",
+            )?,
             blocks: counter("blocks_total", "Blocks written.")?,
             adopted_frames: counter("adopted_frames_total", "Blocks stored as they came.")?,
             filtered_blocks: counter(
@@ -88,7 +85,10 @@ impl Metrics {
                 "expired_bytes_total",
                 "Bytes of text before compression that retention dropped in the life of the store.",
             )?,
-            store_bytes: gauge("store_bytes", "What slices and catalog take on disk, in bytes.")?,
+            store_bytes: gauge(
+                "store_bytes",
+                "What slices, catalog and what lies aside take on disk, in bytes.",
+            )?,
             oldest_record: gauge(
                 "oldest_record_timestamp_seconds",
                 "Time of the oldest line in a slice; 0 if there is none.",
@@ -103,4 +103,16 @@ impl Metrics {
         raise(&self.expired_slices, expired.slices);
         raise(&self.expired_bytes, expired.bytes);
     }
+}
+
+fn rejected_batches(registry: &Registry) -> prometheus::Result<IntCounterVec> {
+    let counters = IntCounterVec::new(
+        Opts::new("sawlog_aggregator_rejected_batches_total", "Batches that are no batches."),
+        &["reason"],
+    )?;
+    registry.register(Box::new(counters.clone()))?;
+    for reason in REASONS {
+        counters.with_label_values(&[reason]);
+    }
+    Ok(counters)
 }

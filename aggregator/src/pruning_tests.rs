@@ -69,6 +69,7 @@ fn too_many_words(last: &str) -> String {
     words.collect::<Vec<String>>().concat() + last
 }
 
+#[allow(clippy::too_many_lines, reason = "a table of cases")]
 fn tokens(p: &Parts) -> Vec<Case> {
     let Parts { id, other, number, word } = p;
     let (head, tail) = (&id[..9], &id[6..]);
@@ -179,6 +180,7 @@ fn bytes(p: &Parts) -> Vec<Case> {
     .collect()
 }
 
+#[allow(clippy::too_many_lines, reason = "a table of cases")]
 fn regexes(p: &Parts) -> Vec<Case> {
     let Parts { id, other, number, word } = p;
     let upper = id.to_ascii_uppercase();

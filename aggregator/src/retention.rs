@@ -55,7 +55,8 @@ impl Sealer {
     /// # Errors
     /// The catalog or the manifest cannot be written; the store must be recovered and replayed.
     pub(crate) fn retain(&mut self) -> Result<(), StoreError> {
-        let doomed = self.doomed(self.store.config.clock.now());
+        let now = self.follow_clock()?;
+        let doomed = self.doomed(now);
         if !doomed.is_empty() {
             self.drop_slices(&doomed)?;
         }
@@ -120,7 +121,9 @@ impl Sealer {
         }
         let stale = self.commit(record)?;
         fail::fail_point!("retention::committed");
-        self.active.take_if(|active| doomed.contains(&active.mark().id));
+        if let Some(dropped) = self.active.take_if(|active| doomed.contains(&active.mark().id)) {
+            dropped.close();
+        }
         self.let_go(doomed, &expiry, &gone);
         self.remove_stale_catalog(stale);
         tracing::info!(slices = doomed.len(), "dropped what retention no longer keeps");
@@ -211,6 +214,8 @@ impl Sealer {
 
     fn measure(&self) {
         let mut usage = self.usage_of_catalog();
+        let dir = &self.store.config.dir;
+        usage.add(&listed(DiskUsage::of_aside(dir), dir));
         for mark in &self.record.slices {
             usage.add(&self.usage_of(mark.id));
         }
@@ -241,12 +246,16 @@ fn listed(usage: std::io::Result<DiskUsage>, dir: &std::path::Path) -> DiskUsage
     })
 }
 
-/// Whether the slice's last line was stored longer ago than `age`.
-fn is_older(mark: &SliceMark, now: i64, age: Duration) -> bool {
-    let stored_at = match mark.stored_at {
+/// When the slice's last line was stored, at latest.
+pub(crate) fn stored_at(mark: &SliceMark) -> i64 {
+    match mark.stored_at {
         0 => mark.created_at.saturating_add(SLICE_AGE_UNNOTED),
         stored_at => stored_at,
-    };
+    }
+}
+
+/// Whether the slice's last line was stored longer ago than `age`.
+fn is_older(mark: &SliceMark, now: i64, age: Duration) -> bool {
     let age = i64::try_from(age.as_nanos()).unwrap_or(i64::MAX);
-    now.saturating_sub(stored_at) > age
+    now.saturating_sub(stored_at(mark)) > age
 }

@@ -24,22 +24,34 @@ type Key = (u128, u128, u64);
 struct Kept {
     bed: Bed,
     now: Arc<AtomicI64>,
+    /// What nobody sets.
+    steady: Arc<AtomicI64>,
 }
 
 impl Kept {
     fn with(age: Option<Duration>, bytes: Option<u64>) -> Self {
         let now = Arc::new(AtomicI64::new(START));
-        let told = now.clone();
+        let steady = Arc::new(AtomicI64::new(0));
+        let (told, told_steady) = (now.clone(), steady.clone());
         let bed = Bed::with(|config| StoreConfig {
             retention_age: age,
             retention_bytes: bytes,
-            clock: Clock::new(move || told.load(Ordering::Relaxed)),
+            clock: Clock::new(
+                move || told.load(Ordering::Relaxed),
+                move || told_steady.load(Ordering::Relaxed),
+            ),
             ..config
         });
-        Self { bed, now }
+        Self { bed, now, steady }
     }
 
     fn wait(&self, seconds: i64) {
+        self.set_clock(seconds);
+        self.steady.fetch_add(seconds * SECOND, Ordering::Relaxed);
+    }
+
+    /// Somebody sets the wall clock, ahead or back.
+    fn set_clock(&self, seconds: i64) {
         self.now.fetch_add(seconds * SECOND, Ordering::Relaxed);
     }
 
@@ -152,6 +164,89 @@ fn a_slice_leaves_when_its_last_line_was_stored_long_enough_ago() {
     assert_eq!(kept.slices(), [2]);
     let numbers: Vec<_> = kept.bed.store().streams().iter().map(|(n, _)| n).collect();
     assert_eq!((numbers, texts(&kept.bed).len()), (vec![2], 1));
+}
+
+const YEAR: i64 = 365 * 24 * 3600;
+
+/// Seen while it runs: ages stay what they are, also after a restart.
+#[test]
+fn a_clock_that_is_set_makes_no_line_older_or_younger() {
+    for step in [YEAR, -YEAR, 3600, -3600] {
+        let mut kept = Kept::with(Some(AGE), None);
+        kept.send(1, 0, 2);
+        kept.seal();
+        kept.wait(50);
+        kept.set_clock(step);
+        kept.retain();
+        kept.bed.reopen();
+        kept.wait(50);
+        kept.retain();
+        assert_eq!(kept.found().len(), 2, "{step}: not before its age");
+        kept.wait(1);
+        kept.retain();
+        assert_eq!(kept.found().len(), 0, "{step}: not kept for ever");
+    }
+}
+
+/// The seal is the first to see it: what it writes is not set a second time.
+#[test]
+fn a_clock_that_is_set_before_a_seal_is_seen_by_the_seal() {
+    for step in [YEAR, -YEAR] {
+        let mut kept = Kept::with(Some(AGE), None);
+        kept.send(1, 0, 1);
+        kept.seal();
+        kept.wait(50);
+        kept.set_clock(step);
+        kept.send(1, 1, 1);
+        kept.seal();
+        kept.wait(100);
+        kept.retain();
+        assert_eq!(kept.found().len(), 2, "{step}: both are in one slice");
+        kept.wait(1);
+        kept.retain();
+        assert_eq!(kept.found().len(), 0, "{step}");
+    }
+}
+
+/// Not seen while it runs: a mark from the future counts from when the clock is believed.
+#[test]
+fn lines_of_a_wrong_future_live_one_more_age() {
+    let mut kept = Kept::with(Some(AGE), None);
+    kept.set_clock(YEAR);
+    kept.bed.reopen();
+    kept.send(1, 0, 1);
+    kept.seal();
+    kept.set_clock(-YEAR);
+    kept.bed.reopen();
+    kept.wait(1);
+    let fresh = kept.send(1, 1, 1);
+    kept.seal();
+    assert_eq!(kept.slices(), [1, 2], "no slice goes on whose age is not known");
+    kept.wait(600);
+    kept.retain();
+    assert_eq!(kept.slices(), [1], "the other one is old enough: {fresh:?}");
+    kept.wait(101);
+    kept.retain();
+    assert_eq!(kept.slices(), [] as [u64; 0]);
+}
+
+/// As on a machine without a battery: nothing is lost, and old lines leave when they would have.
+#[test]
+fn a_start_in_1970_changes_no_age() {
+    let mut kept = Kept::with(Some(AGE), None);
+    kept.send(1, 0, 1);
+    kept.seal();
+    kept.set_clock(5 - START / SECOND);
+    kept.bed.reopen();
+    kept.wait(20);
+    let second = kept.send(2, 0, 1);
+    kept.seal();
+    kept.set_clock(START / SECOND - 5);
+    kept.retain();
+    assert_eq!((kept.found().len(), kept.slices()), (2, vec![1, 2]));
+    kept.wait(81);
+    kept.retain();
+    assert_eq!(kept.found(), second.into_iter().collect());
 }
 
 #[test]

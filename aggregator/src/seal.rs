@@ -12,7 +12,7 @@ use crate::error::StoreError;
 use crate::hot::HotRun;
 use crate::manifest::{Manifest, ManifestRecord, SLICES_DIR};
 use crate::pack::{PackedBlock, pack};
-use crate::slice::Slice;
+use crate::slice::{Slice, SliceView};
 use crate::store::{Data, Store};
 
 /// The one writer of a store's files.
@@ -98,10 +98,10 @@ impl Sealer {
     /// Nothing of the seal counts then; the store must be recovered and replayed.
     pub(crate) fn seal(&mut self, job: SealJob) -> Result<(), StoreError> {
         fail::fail_point!("seal::begin");
+        let now = self.follow_clock()?;
         let seal = self.record.seal + 1;
         let blocks = pack_partitions(&job.runs, seal);
         if !blocks.is_empty() {
-            let now = self.store.config.clock.now();
             self.roll(now)?;
             self.active.as_mut().expect("rolled above").append(&blocks, now)?;
         }
@@ -148,16 +148,31 @@ impl Sealer {
         let last_id = self.record.last_slice.max(last_named);
         if let Some(active) = &self.active {
             let mark = active.mark();
-            let age = u128::try_from(now - mark.created_at).unwrap_or(0);
-            if mark.raw_bytes < config.slice_bytes && age < config.slice_age.as_nanos() {
+            // Nobody knows how old a slice is that was made in the clock's future.
+            let is_young = u128::try_from(now.saturating_sub(mark.created_at))
+                .is_ok_and(|age| age < config.slice_age.as_nanos());
+            if mark.raw_bytes < config.slice_bytes && is_young {
                 return Ok(());
             }
         }
         let slices_dir = config.dir.join(SLICES_DIR);
-        self.active = None;
+        if let Some(full) = self.active.take() {
+            let mark = full.mark().clone();
+            full.close();
+            self.view_again(&SliceView::open(&slices_dir, &mark)?);
+        }
         self.active = Some(Slice::create(&slices_dir, last_id + 1, now)?);
         fail::fail_point!("seal::slice_created");
         Ok(())
+    }
+
+    /// Readers of a slice whose index was merged since its last seal are given the merged one: the old
+    /// one's files are removed, and take room on disk until nobody reads them.
+    fn view_again(&self, view: &SliceView) {
+        let mut data = self.store.data.write();
+        for slice in data.slices.iter_mut().filter(|slice| slice.id == view.id) {
+            *slice = Arc::new(view.clone());
+        }
     }
 
     /// Swaps the sealed runs for their blocks, in one step for readers.

@@ -76,7 +76,13 @@ impl Slice {
         blocks
             .set_len(mark.blocks_len)
             .map_err(|source| StoreError::io("truncate", &path, source))?;
-        let filters = Filters::open_to_append(dir.join(FILTERS_FILE), mark.filters_len)?;
+        let path = dir.join(FILTERS_FILE);
+        let is_new = mark.filters_len == 0 && !path.exists();
+        let filters = Filters::open_to_append(path, mark.filters_len)?;
+        if is_new {
+            // A slice of a build without filters: a manifest that names them must find the file.
+            sync_dir(&dir)?;
+        }
         let index = BlockIndex::open(&dir.join(INDEX_DIR), seal)?;
         index.view()?.expect_blocks(mark.n_blocks)?;
         Ok(Self { mark: mark.clone(), dir, blocks: Arc::new(blocks), filters, index })
@@ -84,6 +90,12 @@ impl Slice {
 
     pub(crate) fn mark(&self) -> &SliceMark {
         &self.mark
+    }
+
+    /// Takes over the times of a mark that was set with the clock.
+    pub(crate) fn set_times(&mut self, mark: &SliceMark) {
+        self.mark.created_at = mark.created_at;
+        self.mark.stored_at = mark.stored_at;
     }
 
     /// Appends blocks to the block file and their filters beside it, makes them durable, then adds
@@ -104,8 +116,8 @@ impl Slice {
             self.mark.n_blocks += 1;
             self.mark.raw_bytes += u64::from(packed.block.frame.text_len());
         }
-        // A clock that was set back makes nothing older than it is.
-        self.mark.stored_at = self.mark.stored_at.max(now);
+        // Not the later of the two: a time in the future is that of a wrong clock.
+        self.mark.stored_at = now;
         fail::fail_point!("seal::index_added");
         Ok(())
     }
@@ -124,6 +136,11 @@ impl Slice {
         fail::fail_point!("seal::filters_synced");
         self.mark.filters_len = self.filters.len();
         Ok(())
+    }
+
+    /// Ends the writing: see [`BlockIndex::close`].
+    pub(crate) fn close(self) {
+        self.index.close();
     }
 
     /// Commits the index under the seal's number.

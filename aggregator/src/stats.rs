@@ -64,6 +64,7 @@ impl Store {
         };
         let dir = &self.config.dir;
         let mut disk = DiskUsage::of_catalog(dir).map_err(|e| StoreError::io("list", dir, e))?;
+        disk.add(&DiskUsage::of_aside(dir).map_err(|e| StoreError::io("list", dir, e))?);
         let mut slices = Vec::with_capacity(views.len());
         for view in &views {
             let (stats, usage) = self.slice_stats(view)?;

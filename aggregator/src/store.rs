@@ -12,6 +12,7 @@ use parking_lot::{Condvar, MappedRwLockReadGuard, Mutex, RwLock, RwLockReadGuard
 
 use crate::catalog::{self, Catalog, CatalogMark};
 use crate::clock::Clock;
+use crate::clock_step::ClockSeen;
 use crate::error::StoreError;
 use crate::hot::HotRun;
 use crate::ledger::Ledger;
@@ -22,6 +23,9 @@ use crate::seal::Sealer;
 use crate::slice::{Slice, SliceView, dir_of, ensure_dir};
 use crate::streams::StreamTable;
 use crate::subscribe::Subscribers;
+
+/// The folder of what a damaged manifest no longer names, inside the store's: for people to look at.
+pub(crate) const ASIDE_DIR: &str = "aside";
 
 /// How a store is kept.
 #[derive(Clone, Debug)]
@@ -74,6 +78,8 @@ pub struct Store {
     ready: AtomicBool,
     /// How often the store was read from disk.
     recoveries: AtomicU64,
+    /// The clocks when the sealer last looked at them.
+    pub(crate) clock_seen: Mutex<ClockSeen>,
     /// Most of the catalog is stale: the next seal writes all of it into a new file.
     pub(crate) rewrite_catalog: AtomicBool,
     /// Held for as long as the store is open.
@@ -116,6 +122,7 @@ impl Store {
         let lock = lock(&config.dir)?;
         let metrics = Metrics::new(registry)
             .map_err(|err| StoreError::damaged(&config.dir, format!("metrics: {err}")))?;
+        let clock_seen = Mutex::new(ClockSeen::first(&config.clock));
         let store = Arc::new(Store {
             config,
             metrics,
@@ -126,6 +133,7 @@ impl Store {
             sealed: Mutex::default(),
             ready: AtomicBool::new(false),
             recoveries: AtomicU64::new(0),
+            clock_seen,
             rewrite_catalog: AtomicBool::new(false),
             _lock: lock,
         });
@@ -141,7 +149,7 @@ impl Store {
         self.ready.store(false, Ordering::Release);
         self.recoveries.fetch_add(1, Ordering::AcqRel);
         let empty = ManifestRecord::empty(CatalogMark { file: catalog::file_name(0), len: 0 });
-        let (manifest, LastTwo { last, before }) = Manifest::open(dir, &empty)?;
+        let (mut manifest, LastTwo { last, before }) = Manifest::open(dir, &empty)?;
         ensure_dir(&slices_dir)?;
         let record = last.unwrap_or(empty);
         let (catalog, streams, ledger) = Catalog::open(dir, &record.catalog)?;
@@ -149,6 +157,7 @@ impl Store {
         let strangers = strangers(dir, &slices_dir, &record, before.as_ref())?;
         clear(&self.config, strangers, manifest.was_damaged())?;
         sync_dir(dir)?;
+        manifest.repair()?;
         self.metrics.streams.set(streams.len() as i64);
         self.metrics.hot_bytes.set(0);
         let damaged = slices.iter().map(|slice| slice.filters.damaged_at_open()).sum();
@@ -267,12 +276,13 @@ fn clear(
 ) -> Result<(), StoreError> {
     for path in strangers {
         if was_damaged {
-            let aside = config.dir.join("aside");
+            let aside = config.dir.join(ASIDE_DIR);
             ensure_dir(&aside)?;
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             let to = aside.join(format!("{name}.{}", config.clock.now()));
             tracing::warn!(from = %path.display(), to = %to.display(), "moving aside what nothing names");
             std::fs::rename(&path, &to).map_err(|err| StoreError::io("move aside", &path, err))?;
+            sync_dir(&aside)?;
             continue;
         }
         tracing::info!(path = %path.display(), "removing what an unfinished step left");

@@ -179,6 +179,17 @@ fn garbage_is_passed_over_and_a_newer_version_is_not() {
     assert_eq!(bed.store().position(0), 3);
 }
 
+/// An arrival number has 34 bits for the offset: one more message would stand before all others.
+#[test]
+fn a_message_that_cannot_be_numbered_is_refused() {
+    let bed = Bed::new();
+    let last = (1u64 << 34) - 1;
+    bed.store().ingest(0, last, message(1, 1, 0, &[b"the last one"])).unwrap();
+    let refused = bed.store().ingest(0, last + 1, message(1, 1, 13, &[b"one too many"]));
+    assert!(refused.unwrap_err().to_string().contains("17179869184 messages"));
+    assert_eq!((bed.store().position(0), texts(&bed).len()), (last + 1, 1));
+}
+
 #[test]
 fn a_damaged_manifest_tail_costs_one_seal_which_is_replayed() {
     let mut bed = Bed::new();
@@ -197,6 +208,42 @@ fn a_damaged_manifest_tail_costs_one_seal_which_is_replayed() {
     bed.seal();
     bed.reopen();
     assert_eq!(texts(&bed), ["first", "second"]);
+}
+
+/// A record in the middle is damaged too, once: the manifest is written anew, so that later opens
+/// remove what unfinished steps leave. What was moved aside counts as bytes on disk.
+#[test]
+fn a_damaged_manifest_is_whole_again_after_one_open() {
+    let mut bed = Bed::new();
+    for n in 0..3u64 {
+        bed.send(message(1, 1, n * 5, &[b"line"]));
+        bed.seal();
+    }
+    bed.open = None;
+    let store = bed.dir.path().join("store");
+    let path = store.join("manifest");
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[20] ^= 4;
+    std::fs::write(&path, &bytes).unwrap();
+    let strangers = [store.join("slices/00000077"), store.join("slices/00000078")];
+    let leave = |path: &std::path::Path| {
+        std::fs::create_dir_all(path.join("index")).unwrap();
+        std::fs::write(path.join("index/file"), [0; 1000]).unwrap();
+    };
+    leave(&strangers[0]);
+    // An open that cannot move it aside repairs nothing.
+    std::fs::write(store.join("aside"), b"no folder").unwrap();
+    assert!(Store::open(bed.config.clone(), &prometheus::Registry::new()).is_err());
+    assert_eq!(std::fs::read(&path).unwrap(), bytes);
+    std::fs::remove_file(store.join("aside")).unwrap();
+    bed.reopen();
+    assert!(!strangers[0].exists());
+    assert_eq!(bed.store().stats().unwrap().disk.aside, 1000);
+    leave(&strangers[1]);
+    bed.reopen();
+    assert!(!strangers[1].exists());
+    assert_eq!(bed.store().stats().unwrap().disk.aside, 1000, "it was removed, not moved");
+    assert_eq!(texts(&bed).len(), 3);
 }
 
 #[test]

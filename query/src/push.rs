@@ -64,7 +64,7 @@ pub enum PushError {
     )]
     TimeTooLate { stream: String, entry: usize, found: i64 },
     /// What was pushed before the start is not known yet, so a retry could not be told.
-    #[error("not ready: replaying what was not sealed at the last stop; send the request again")]
+    #[error("not ready: replaying what was not sealed; send the request again")]
     NotReady,
     #[error("too much is waiting to be written: send the request again later")]
     Busy,

@@ -85,6 +85,7 @@ fn gzip_and_metadata_are_taken() {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "a table of cases")]
 fn a_wrong_body_is_refused_with_the_reason() {
     let dir = tempfile::tempdir().unwrap();
     let node = node(&dir);

@@ -27,20 +27,59 @@ struct RunPlace {
 /// The budget is used up, or the visitor ends it.
 pub fn run(
     plan: &Plan,
-    sources: &[Source],
+    sources: Vec<Source>,
     budget: &Budget,
     visit: &mut dyn FnMut(&Found<'_>) -> Result<(), QueryError>,
 ) -> Result<(), QueryError> {
+    let places = in_file_order(plan, &sources, budget)?;
+    let mut pending = Pending::new(sources, &places);
     let mut recent = Recent::default();
-    for place in in_file_order(plan, sources, budget)? {
-        let Some(loaded) = recent
-            .get(place.source, || Loaded::load(plan, &sources[place.source], true, budget))?
-        else {
-            continue;
-        };
-        loaded.visit(plan, Some((place.stream, place.arrival)), budget, visit)?;
+    for place in places {
+        let load = || pending.load(place.source, plan, budget);
+        let loaded = recent.get(place.source, load)?;
+        // The reader may be slow: what is not needed any more is let go before it is waited for.
+        if pending.is_passed(place.source) {
+            recent.forget(place.source);
+        }
+        if let Some(loaded) = loaded {
+            loaded.visit(plan, Some((place.stream, place.arrival)), budget, visit)?;
+        }
     }
     Ok(())
+}
+
+/// The sources that are still needed, each with the number of its runs to come. Hot runs and dropped
+/// slices live for as long as somebody holds them.
+struct Pending(Vec<Option<(Source, usize)>>);
+
+impl Pending {
+    fn new(sources: Vec<Source>, places: &[RunPlace]) -> Self {
+        let mut runs = vec![0; sources.len()];
+        places.iter().for_each(|place| runs[place.source] += 1);
+        let needed = |(source, runs)| (runs > 0).then_some((source, runs));
+        Self(sources.into_iter().zip(runs).map(needed).collect())
+    }
+
+    fn load(
+        &self,
+        source: usize,
+        plan: &Plan,
+        budget: &Budget,
+    ) -> Result<Option<Loaded>, QueryError> {
+        match &self.0[source] {
+            Some((source, _)) => Loaded::load(plan, source, true, budget),
+            None => Ok(None),
+        }
+    }
+
+    /// Counts off a run; whether it was the source's last, which is let go then.
+    fn is_passed(&mut self, source: usize) -> bool {
+        let entry = &mut self.0[source];
+        if let Some((_, runs)) = entry {
+            *runs -= 1;
+        }
+        entry.take_if(|(_, runs)| *runs == 0).is_some()
+    }
 }
 
 /// Sources that are kept inflated: a block of many small runs is asked for once for each of them.
@@ -51,6 +90,10 @@ const RECENT_MAX: usize = 16;
 struct Recent(VecDeque<(usize, Option<Rc<Loaded>>)>);
 
 impl Recent {
+    fn forget(&mut self, source: usize) {
+        self.0.retain(|(number, _)| *number != source);
+    }
+
     fn get(
         &mut self,
         source: usize,

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use sawlog_aggregator::{Sealer, Store, StoreConfig};
+use sawlog_aggregator::{Sealer, Source, Store, StoreConfig};
 use sawlog_transport::batch::RunInput;
 use sawlog_transport::{
     BatchBuilder, BatchHeader, Codec, CollectorId, GenerationId, Labels, Level, LineColumns,
@@ -334,6 +334,39 @@ fn an_entry_is_a_line_with_its_continuations() {
 }
 
 /// Order of the file, not of time; all streams apart; also when seals fall in between.
+/// Runs that were sealed meanwhile are held by nobody but the export, and by it no longer than needed.
+#[test]
+fn an_export_lets_go_what_it_has_passed() {
+    let mut bed = Bed::new();
+    for stream in 0..40 {
+        bed.send(stream, &[(1, b"line", INFO)]);
+    }
+    let log = log_expr("{}");
+    let plan = Plan::new(&bed.store, &log, i64::MIN, i64::MAX).unwrap();
+    let budget = Budget::new(Limits::default());
+    let sources = plan.sources(&bed.store, &budget).unwrap();
+    let runs: Vec<_> = sources
+        .iter()
+        .map(|source| match source {
+            Source::Hot(run) => Arc::downgrade(run),
+            Source::Sealed { .. } => panic!("nothing is sealed yet"),
+        })
+        .collect();
+    let mut visited = 0;
+    export::run(&plan, sources, &budget, &mut |_| {
+        if visited == 0 {
+            bed.seal();
+        }
+        visited += 1;
+        let held = runs.iter().filter(|run| run.upgrade().is_some()).count();
+        // The run that is visited is held too.
+        assert_eq!(held, 41 - visited);
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(visited, 40);
+}
+
 #[test]
 fn an_export_follows_the_files() {
     let mut bed = Bed::new();
@@ -353,7 +386,7 @@ fn an_export_follows_the_files() {
     let mut found = Vec::new();
     let budget = Budget::new(Limits::default());
     let sources = plan.sources(&bed.store, &budget).unwrap();
-    export::run(&plan, &sources, &budget, &mut |line| {
+    export::run(&plan, sources, &budget, &mut |line| {
         found.push(String::from_utf8(line.entry.line.to_vec()).unwrap());
         Ok(())
     })

@@ -142,7 +142,7 @@ impl Api {
         let before = self.store.whole();
         let answer = read();
         if before.is_none() || self.store.whole() != before {
-            let text = "partial result: replaying what was not sealed at the last stop";
+            let text = "partial result: replaying what was not sealed";
             budget.warn(text.to_owned());
         }
         answer

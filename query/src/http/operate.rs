@@ -15,7 +15,7 @@ pub(super) async fn ready(State(api): State<Arc<Api>>) -> Response {
     if api.store.is_ready() {
         return "ready\n".into_response();
     }
-    let text = "not ready: replaying what was not sealed at the last stop\n";
+    let text = "not ready: replaying what was not sealed\n";
     HttpError::new(StatusCode::SERVICE_UNAVAILABLE, text).into_response()
 }
 

@@ -122,7 +122,7 @@ async fn start_export(api: &Arc<Api>, params: &Params) -> Result<Response, HttpE
     let to = params.time("end")?.unwrap_or(i64::MAX);
     let format = Format::of(params, Format::Raw)?;
     let Some(whole) = api.store.whole() else {
-        let text = "not ready: replaying what was not sealed at the last stop; try again";
+        let text = "not ready: replaying what was not sealed; try again";
         return Err(HttpError::new(StatusCode::SERVICE_UNAVAILABLE, text));
     };
     let place = api.exports.place_now()?;
@@ -140,10 +140,8 @@ async fn start_export(api: &Arc<Api>, params: &Params) -> Result<Response, HttpE
         let _place = place;
         let mut chunks =
             Chunks { sender, stalled: left, chunk: Vec::new(), patience: READER_SILENCE_MAX };
-        let end =
-            plan_export(&api, &log, (from, to), whole, &budget).and_then(|(plan, sources)| {
-                write_export(&plan, &sources, format, &budget, &mut chunks)
-            });
+        let end = plan_export(&api, &log, (from, to), whole, &budget)
+            .and_then(|(plan, sources)| write_export(&plan, sources, format, &budget, &mut chunks));
         api.observe("export", &budget);
         chunks.finish(end, &budget.warnings());
     });
@@ -173,7 +171,7 @@ fn plan_export(
 
 fn write_export(
     plan: &Plan,
-    sources: &[Source],
+    sources: Vec<Source>,
     format: Format,
     budget: &Budget,
     chunks: &mut Chunks,

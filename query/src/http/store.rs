@@ -33,6 +33,8 @@ struct Disk {
     index: u64,
     filters: u64,
     catalog: u64,
+    /// What was moved aside after damage: see `DiskUsage::aside`.
+    aside: u64,
 }
 
 #[derive(Serialize)]
@@ -74,6 +76,7 @@ impl From<StoreStats> for Stats {
                 index: disk.index,
                 filters: disk.filters,
                 catalog: disk.catalog,
+                aside: disk.aside,
             },
             slices: stats.slices.into_iter().map(Slice::from).collect(),
             retention: Retention {

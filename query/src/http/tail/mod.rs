@@ -147,7 +147,7 @@ impl Tail {
     }
 }
 
-const NOT_READY: &str = "not ready: replaying what was not sealed at the last stop; try again";
+const NOT_READY: &str = "not ready: replaying what was not sealed; try again";
 
 /// Tells the reader if the thread panics.
 struct FailOnDrop<'o>(&'o Outbox);
