@@ -128,7 +128,7 @@ fn measure(corpus: Corpus, mb: u64) -> bool {
     for kind in Kind::ALL {
         let ids = || hidden.iter().filter(|(of, _)| *of == kind).map(|(_, id)| id.as_str());
         let ends = kind.ends();
-        let questions: [(&str, bool, Vec<(&str, String)>); 3] = [
+        let questions: [(&str, bool, Literals<'_>); 3] = [
             ("closed", true, ids().map(|id| (id, format!(" id={id} "))).collect()),
             ("open", true, ids().map(|id| (id, id.to_owned())).collect()),
             ("a part", false, ids().map(|id| (id, id[ends..id.len() - ends].to_owned())).collect()),
@@ -147,6 +147,9 @@ fn hidden_ids() -> Vec<(Kind, String)> {
     // One of each kind in turn, so that neither kind gathers in one part of the corpus.
     (0..IDS).flat_map(|_| Kind::ALL).map(|kind| (kind, kind.id(&mut random))).collect()
 }
+
+/// Ids, and the literal that each is asked for with.
+type Literals<'a> = Vec<(&'a str, String)>;
 
 /// What finding the ids of one kind costs.
 struct Cost {
