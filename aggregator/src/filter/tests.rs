@@ -130,11 +130,11 @@ fn an_id_that_occurs_once_leaves_few_blocks() {
     for (name, per_mille, literal) in [
         ("16 hex digits, open", 5, &(|id, _| format!("{id:016x}")) as &dyn Fn(u64, u64) -> String),
         ("16 hex digits, closed", 5, &|id, _| format!("={id:016x} ")),
-        ("12 of its digits", 30, &|id, _| format!("{id:016x}")[2..14].to_owned()),
+        ("12 of its digits", 20, &|id, _| format!("{id:016x}")[2..14].to_owned()),
         ("8 of its digits", 150, &|id, _| format!("{id:016x}")[4..12].to_owned()),
-        ("8 to 10 decimal digits, open", 350, &|_, order| format!("{order}")),
-        ("8 to 10 decimal digits, closed", 300, &|_, order| format!("={order} ")),
-        ("a status that never occurs", 750, &|_, _| "status=599 ".to_owned()),
+        ("8 to 10 decimal digits, open", 330, &|_, order| format!("{order}")),
+        ("8 to 10 decimal digits, closed", 180, &|_, order| format!("={order} ")),
+        ("a status that never occurs", 560, &|_, _| "status=599 ".to_owned()),
     ] {
         let left = if name.contains("never") {
             64 * left_without(&filters, BLOCKS, &literal(0, 0))
