@@ -15,7 +15,8 @@ use crate::metrics::Metrics;
 /// The batches that are not acknowledged.
 pub(crate) struct InFlight {
     producer: Arc<dyn Producer>,
-    partition: u32,
+    /// What chooses the partition, once it is known how many there are.
+    id_hash: u64,
     acks: AckSender,
     arrived: mpsc::Receiver<Ack>,
     /// In order of their numbers, without gaps.
@@ -48,11 +49,9 @@ impl InFlight {
         config: &Config,
     ) -> Self {
         let (acks, arrived) = mpsc::channel();
-        let partitions = u64::from(producer.partitions().max(1));
-        let partition = (xxh3_64(&collector.0.to_le_bytes()) % partitions) as u32;
         Self {
             producer,
-            partition,
+            id_hash: xxh3_64(&collector.0.to_le_bytes()),
             acks,
             arrived,
             batches: VecDeque::new(),
@@ -90,8 +89,16 @@ impl InFlight {
         self.batches.push_back(Sent { batch, state, failures: 0 });
     }
 
+    /// The partition of all batches; `None` while the transport does not know its partitions.
+    fn partition(&self) -> Option<u32> {
+        let partitions = u64::from(self.producer.partitions());
+        let partition = self.id_hash.checked_rem(partitions)?;
+        u32::try_from(partition).ok()
+    }
+
     /// Sends what is due, in order: nothing overtakes a batch that waits to be sent again.
     pub(crate) fn send(&mut self, now: Duration, metrics: &Metrics) {
+        let Some(partition) = self.partition() else { return };
         for sent in &mut self.batches {
             match sent.state {
                 State::Waiting(due) if due > now => return,
@@ -100,7 +107,7 @@ impl InFlight {
             }
             fail::fail_point!("collector::before_send");
             let (message, tag) = (sent.batch.message.clone(), sent.batch.number);
-            match self.producer.send(self.partition, message, tag, &self.acks) {
+            match self.producer.send(partition, message, tag, &self.acks) {
                 Ok(()) => {
                     sent.state = State::Taken;
                     metrics.batches_sent.inc();
@@ -169,6 +176,9 @@ impl Sent {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
     use bytes::Bytes;
     use parking_lot::Mutex;
     use prometheus::Registry;
@@ -179,13 +189,16 @@ mod tests {
 
     /// Takes messages until it is full; the test acknowledges.
     struct Slow {
+        partitions: AtomicU32,
         taken: Mutex<Vec<(u64, AckSender)>>,
+        /// Where the messages went.
+        used: Mutex<BTreeSet<u32>>,
         room: Mutex<usize>,
     }
 
     impl Producer for Slow {
         fn partitions(&self) -> u32 {
-            5
+            self.partitions.load(Ordering::Relaxed)
         }
 
         fn send(
@@ -195,9 +208,10 @@ mod tests {
             tag: u64,
             acks: &AckSender,
         ) -> Result<(), SendError> {
-            assert!(partition < 5);
+            assert!(partition < self.partitions());
             let mut room = self.room.lock();
             *room = room.checked_sub(1).ok_or(SendError::Full)?;
+            self.used.lock().insert(partition);
             self.taken.lock().push((tag, acks.clone()));
             Ok(())
         }
@@ -226,7 +240,9 @@ mod tests {
     }
 
     fn setup(batches: u64, room: usize) -> Setup {
-        let producer = Arc::new(Slow { taken: Mutex::new(Vec::new()), room: Mutex::new(room) });
+        let (taken, used) = Default::default();
+        let producer =
+            Arc::new(Slow { partitions: AtomicU32::new(5), taken, used, room: Mutex::new(room) });
         let config = Config::new("/d", "h");
         let mut in_flight = InFlight::new(producer.clone(), CollectorId(1), &config);
         for number in 0..batches {
@@ -265,6 +281,23 @@ mod tests {
         s.producer.ack(0, true);
         assert_eq!(s.stored(0), [0, 1, 2]);
         assert_eq!((s.in_flight.text_bytes(), s.in_flight.is_empty()), (0, true));
+    }
+
+    /// As with a Kafka whose brokers cannot be reached yet.
+    #[test]
+    fn the_partition_is_chosen_once_it_is_known_how_many_there_are() {
+        let mut s = setup(3, 9);
+        s.producer.partitions.store(0, Ordering::Relaxed);
+        s.send(0);
+        assert_eq!(s.producer.tags(), [] as [u64; 0]);
+        assert!(s.in_flight.is_held_up(), "batches would only become smaller");
+        s.producer.partitions.store(1000, Ordering::Relaxed);
+        s.send(0);
+        assert_eq!(s.producer.tags(), [0, 1, 2]);
+        let expected = xxh3_64(&1u128.to_le_bytes()) % 1000;
+        let used: Vec<u64> = s.producer.used.lock().iter().map(|p| u64::from(*p)).collect();
+        assert_eq!(used, [expected]);
+        assert_eq!(s.metrics.send_retries.get(), 0);
     }
 
     #[test]

@@ -3,9 +3,12 @@
 
 mod chains;
 mod held;
+mod in_flight;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -17,17 +20,22 @@ use sawlog_transport::limits::{
     LINE_BYTES_MAX,
 };
 use sawlog_transport::{
-    Ack, BatchBuilder, BatchHeader, Codec, CollectorId, GenerationId, Labels, Level, LineColumns,
-    LineFlags, Piece, PieceKind, Position, Producer, SendError, StreamId,
+    BatchBuilder, BatchHeader, Codec, CollectorId, GenerationId, Labels, Level, LineColumns,
+    LineFlags, Piece, PieceKind, Producer, SendError, StreamId,
 };
 
 use self::chains::{Chains, content_hash};
+use self::in_flight::InFlight;
 use crate::engine::{Budget, Limits, QueryError};
 
 /// How long a push waits for its entries to become durable and to be found by queries.
 const ACK_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a push waits for another one of the same stream.
 const RESERVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Pushes that were answered while what they sent was still under way, and their bytes: beyond either
+/// the transport is taken to be away, and nothing more is sent.
+const UNSETTLED_MAX: usize = 64;
+const UNSETTLED_BYTES_MAX: usize = 64 << 20;
 /// The latest time of an entry, in the year 2261: equal times can still be moved on from there.
 pub const TIME_MAX: i64 = 9_200_000_000_000_000_000;
 
@@ -66,6 +74,11 @@ pub enum PushError {
     /// What was pushed before the start is not known yet, so a retry could not be told.
     #[error("not ready: replaying what was not sealed; send the request again")]
     NotReady,
+    /// Nothing was sent.
+    #[error(
+        "the transport does not take or hand on what is sent, as the log says: nothing of the request was stored, send it again later"
+    )]
+    NoTransport,
     #[error("too much is waiting to be written: send the request again later")]
     Busy,
     #[error("the entries could not be made durable: send the request again")]
@@ -96,10 +109,17 @@ pub struct Receiver {
     id: CollectorId,
     incarnation: u64,
     generation: GenerationId,
-    partition: u32,
     state: Mutex<State>,
     /// A retry must see what the first try stored, so pushes of one stream follow each other.
     busy: Arc<Busy>,
+    unsettled: Arc<Mutex<Unsettled>>,
+}
+
+/// Pushes whose messages are under way though they were answered.
+#[derive(Default)]
+struct Unsettled {
+    pushes: usize,
+    bytes: usize,
 }
 
 /// Streams with a push under way, and a bell for its end.
@@ -121,36 +141,6 @@ impl Drop for Reserved {
     }
 }
 
-/// Messages of one push that are sent and not yet known to be found by queries.
-struct InFlight {
-    store: Arc<Store>,
-    acks: mpsc::Receiver<Ack>,
-    waiting: usize,
-    last: Option<Position>,
-    failed: Option<SendError>,
-}
-
-impl InFlight {
-    /// Waits for all acknowledgements, then until what was stored can be found; false if `timeout`
-    /// passed first.
-    fn settle(&mut self, timeout: Duration) -> bool {
-        let deadline = Instant::now() + timeout;
-        while self.waiting > 0 {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let Ok(ack) = self.acks.recv_timeout(left) else { return false };
-            self.waiting -= 1;
-            match ack.result {
-                Ok(position) => self.last = self.last.max(Some(position)),
-                Err(err) => self.failed = Some(err),
-            }
-        }
-        self.last.is_none_or(|last| {
-            let left = deadline.saturating_duration_since(Instant::now());
-            self.store.wait_visible(last.partition, last.offset, left)
-        })
-    }
-}
-
 #[derive(Default)]
 struct State {
     /// The next offset of each stream in this incarnation. An offset is used once, also if storing
@@ -167,10 +157,16 @@ impl Receiver {
         id: CollectorId,
         incarnation: u64,
     ) -> Self {
-        let partition = (id.0 % u128::from(producer.partitions().max(1))) as u32;
         let generation = GenerationId::of_receiver(id, incarnation);
-        let (state, busy) = Default::default();
-        Self { store, producer, id, incarnation, generation, partition, state, busy }
+        let (state, busy, unsettled) = Default::default();
+        Self { store, producer, id, incarnation, generation, state, busy, unsettled }
+    }
+
+    /// The partition of all batches.
+    fn partition(&self) -> Result<u32, PushError> {
+        let partitions = u128::from(self.producer.partitions());
+        let partition = self.id.0.checked_rem(partitions).ok_or(PushError::NoTransport)?;
+        u32::try_from(partition).map_err(|_| PushError::NoTransport)
     }
 
     /// Stores the entries that are not held yet; when this returns they are durable. Gives how many
@@ -179,7 +175,9 @@ impl Receiver {
     /// # Errors
     /// See [`PushError`]; a request may be sent again after any of them.
     pub fn push(&self, streams: Vec<PushedStream>) -> Result<usize, PushError> {
+        let partition = self.partition()?;
         let whole = self.store.whole().ok_or(PushError::NotReady)?;
+        self.expect_transport()?;
         for stream in &streams {
             check(stream)?;
         }
@@ -200,8 +198,17 @@ impl Receiver {
             return Err(PushError::NotReady);
         }
         let batches = self.encode_all(&new);
-        self.send(batches, reserved)?;
+        self.send(partition, batches, reserved)?;
         Ok(retries)
+    }
+
+    /// Refuses at once what would only wait behind others that wait.
+    fn expect_transport(&self) -> Result<(), PushError> {
+        let unsettled = self.unsettled.lock();
+        if unsettled.pushes >= UNSETTLED_MAX || unsettled.bytes >= UNSETTLED_BYTES_MAX {
+            return Err(PushError::NoTransport);
+        }
+        Ok(())
     }
 
     /// Waits until no other push has one of the streams.
@@ -274,31 +281,19 @@ impl Receiver {
 
     /// Sends the batches, waits until all are durable, and shortly until they can be found. As long as
     /// anything sent may still appear, the streams stay reserved: a retry must not miss it.
-    fn send(&self, batches: Vec<Bytes>, reserved: Reserved) -> Result<(), PushError> {
-        let (sender, acks) = mpsc::channel::<Ack>();
-        let store = self.store.clone();
-        let mut sent = InFlight { store, acks, waiting: 0, last: None, failed: None };
-        let mut refused = None;
-        for (tag, batch) in batches.into_iter().enumerate() {
-            match self.producer.send(self.partition, batch, tag as u64, &sender) {
-                Ok(()) => sent.waiting += 1,
-                Err(err) => {
-                    refused = Some(err);
-                    break;
-                }
-            }
-        }
-        drop(sender);
+    fn send(
+        &self,
+        partition: u32,
+        batches: Vec<Bytes>,
+        reserved: Reserved,
+    ) -> Result<(), PushError> {
+        let mut sent = InFlight::new(self.store.clone(), self.producer.clone(), partition);
+        let refused = sent.send_all(batches).err();
         let settled = sent.settle(ACK_TIMEOUT);
-        let durable = sent.waiting == 0;
-        let failed = refused.or(sent.failed.take());
+        let durable = sent.is_durable();
+        let failed = refused.or(sent.take_failure());
         if !settled {
-            // Whoever sends again waits for this thread; there is at most one for each push place
-            // and reservation.
-            std::thread::spawn(move || {
-                while !sent.settle(ACK_TIMEOUT) {}
-                drop(reserved);
-            });
+            self.settle_at_last(sent, reserved);
         }
         match failed {
             Some(SendError::Full) => Err(PushError::Busy),
@@ -306,6 +301,25 @@ impl Receiver {
             None if durable => Ok(()),
             None => Err(PushError::Timeout),
         }
+    }
+
+    /// Keeps the streams reserved until all that was sent can be found. Whoever sends again waits for
+    /// this thread.
+    fn settle_at_last(&self, sent: InFlight, reserved: Reserved) {
+        let bytes = sent.bytes();
+        let unsettled = self.unsettled.clone();
+        {
+            let mut unsettled = unsettled.lock();
+            unsettled.pushes += 1;
+            unsettled.bytes += bytes;
+        }
+        std::thread::spawn(move || {
+            sent.settle_at_last();
+            drop(reserved);
+            let mut unsettled = unsettled.lock();
+            unsettled.pushes -= 1;
+            unsettled.bytes -= bytes;
+        });
     }
 }
 

@@ -70,9 +70,11 @@ impl From<PushError> for HttpError {
             PushError::LineTooLong { .. }
             | PushError::MetadataTooLarge { .. }
             | PushError::TimeTooLate { .. } => StatusCode::BAD_REQUEST,
-            PushError::NotReady => StatusCode::SERVICE_UNAVAILABLE,
+            PushError::NotReady | PushError::NoTransport | PushError::Timeout => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             PushError::Busy => StatusCode::TOO_MANY_REQUESTS,
-            PushError::Timeout | PushError::LookupTimeout(_) => StatusCode::GATEWAY_TIMEOUT,
+            PushError::LookupTimeout(_) => StatusCode::GATEWAY_TIMEOUT,
             PushError::Failed(_) | PushError::Query(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self::new(status, error_chain(&err))

@@ -1,0 +1,122 @@
+//! Pushes while the transport is away, or says that it failed.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use sawlog_aggregator::{Aggregator, StoreConfig};
+use sawlog_transport::memory::{Faults, MemoryProducer, MemoryTransport};
+use sawlog_transport::{Ack, AckSender};
+
+use super::*;
+
+/// Sends on to memory; may not know its partitions yet, may fail and store all the same.
+struct Gate {
+    inner: MemoryProducer,
+    partitions: AtomicU32,
+    /// The next message is said to have failed; it is stored right after the one behind it.
+    fails: AtomicBool,
+    late: Mutex<Option<Bytes>>,
+}
+
+impl Producer for Gate {
+    fn partitions(&self) -> u32 {
+        self.partitions.load(Ordering::Relaxed)
+    }
+
+    fn send(&self, to: u32, message: Bytes, tag: u64, acks: &AckSender) -> Result<(), SendError> {
+        if self.partitions() == 0 {
+            return Err(SendError::Full);
+        }
+        if self.fails.swap(false, Ordering::Relaxed) {
+            *self.late.lock() = Some(message);
+            let failed = SendError::Failed { place: "gate".into(), reason: "asked for".into() };
+            acks.send(Ack { tag, result: Err(failed) }).unwrap();
+            return Ok(());
+        }
+        self.inner.send(to, message, tag, acks)?;
+        if let Some(late) = self.late.lock().take() {
+            let (nobody, _acks) = std::sync::mpsc::channel();
+            self.inner.send(to, late, 0, &nobody)?;
+        }
+        Ok(())
+    }
+}
+
+struct Setup {
+    gate: Arc<Gate>,
+    receiver: Receiver,
+    store: Arc<Store>,
+    transport: MemoryTransport,
+    _aggregator: Aggregator,
+    _dir: tempfile::TempDir,
+}
+
+fn setup(partitions: u32) -> Setup {
+    let dir = tempfile::tempdir().unwrap();
+    let config = StoreConfig::new(dir.path().join("store"));
+    let (store, sealer) = Store::open(config, &prometheus::Registry::new()).unwrap();
+    let transport = MemoryTransport::new(1, Faults::default());
+    let gate = Arc::new(Gate {
+        inner: transport.producer(),
+        partitions: AtomicU32::new(partitions),
+        fails: AtomicBool::new(false),
+        late: Mutex::new(None),
+    });
+    let aggregator =
+        Aggregator::start(store.clone(), sealer, Box::new(transport.consumer())).unwrap();
+    while !store.is_ready() {
+        std::thread::yield_now();
+    }
+    let receiver = Receiver::new(store.clone(), gate.clone(), CollectorId(7), 1);
+    Setup { gate, receiver, store, transport, _aggregator: aggregator, _dir: dir }
+}
+
+fn one_entry() -> Vec<PushedStream> {
+    let entry = PushedEntry { time: 1, line: b"x".to_vec(), metadata: Vec::new() };
+    let labels = Labels::from_pairs([("app", "pushed")]).unwrap();
+    vec![PushedStream { labels, entries: vec![entry] }]
+}
+
+/// Lines in the store, once all messages are consumed.
+fn lines(setup: &Setup, messages: u64) -> u64 {
+    assert!(setup.store.wait_visible(0, messages - 1, Duration::from_secs(60)));
+    setup.store.streams().iter().map(|(_, info)| info.lines).sum()
+}
+
+fn messages(setup: &Setup) -> u64 {
+    use sawlog_transport::Consumer;
+    setup.transport.consumer().bounds(0).unwrap().high
+}
+
+#[test]
+fn a_transport_without_partitions_takes_nothing_and_says_so() {
+    let setup = setup(0);
+    let refused = setup.receiver.push(one_entry()).unwrap_err();
+    assert!(matches!(refused, PushError::NoTransport), "{refused}");
+    assert_eq!(messages(&setup), 0);
+    setup.gate.partitions.store(1, Ordering::Relaxed);
+    assert_eq!(setup.receiver.push(one_entry()).unwrap(), 0);
+    assert_eq!((messages(&setup), lines(&setup, 1)), (1, 1));
+}
+
+/// What is said to have failed may be stored later than the retry that it caused.
+#[test]
+fn a_failed_push_that_is_stored_all_the_same_is_not_doubled_by_its_retry() {
+    let setup = setup(1);
+    setup.gate.fails.store(true, Ordering::Relaxed);
+    let failed = setup.receiver.push(one_entry()).unwrap_err();
+    assert!(matches!(failed, PushError::Failed(_)), "{failed}");
+    assert_eq!(setup.receiver.push(one_entry()).unwrap(), 1, "the retry is known as one");
+    assert_eq!(messages(&setup), 2, "what failed was sent again, and came late too");
+    assert_eq!(lines(&setup, 2), 1);
+}
+
+#[test]
+fn what_is_under_way_after_its_answer_is_bounded() {
+    let setup = setup(1);
+    setup.receiver.unsettled.lock().pushes = UNSETTLED_MAX;
+    let refused = setup.receiver.push(one_entry()).unwrap_err();
+    assert!(matches!(refused, PushError::NoTransport), "{refused}");
+    *setup.receiver.unsettled.lock() = Unsettled { pushes: 0, bytes: UNSETTLED_BYTES_MAX };
+    assert!(matches!(setup.receiver.push(one_entry()), Err(PushError::NoTransport)));
+    assert_eq!(messages(&setup), 0);
+}
