@@ -1,24 +1,24 @@
 //! The aggregator's two threads: one consumes messages into the hot tail, one seals.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use sawlog_transport::{ConsumeError, Consumer, Event};
 
 use crate::error::{StoreError, error_chain};
-use crate::seal::{SealJob, Sealer};
+use crate::partitions::Partitions;
+use crate::seal::Sealer;
+use crate::sealing::Sealing;
 use crate::store::Store;
 
 /// How long one poll of the transport waits: bounds how late a seal or a stop is noticed.
 const POLL: Duration = Duration::from_millis(50);
 /// How long the aggregator waits before it tries again after an error, at first and at most.
 const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
-/// How often it is looked whether slices are to be dropped, besides after each seal.
-const RETENTION_INTERVAL: Duration = Duration::from_secs(60);
+/// How long consuming waits for a seal without polling.
+const SEAL_WAIT: Duration = if cfg!(test) { POLL } else { Duration::from_secs(2) };
 
 /// The running aggregator.
 pub struct Aggregator {
@@ -72,7 +72,7 @@ impl Drop for Aggregator {
 
 /// Why a round of consuming ended.
 #[derive(Debug, thiserror::Error)]
-enum RoundError {
+pub(crate) enum RoundError {
     #[error("cannot consume from the transport")]
     Consume(#[from] ConsumeError),
     #[error("cannot read the store again")]
@@ -120,7 +120,7 @@ fn round(
     consumer: &mut dyn Consumer,
     stop: &AtomicBool,
 ) -> Result<(), RoundError> {
-    let mut replay_to = assign_all(store, consumer)?;
+    let mut partitions = Partitions::assign_all(store, consumer)?;
     let mut sealing = Sealing::start(store.clone(), sealer);
     sealing.release(consumer);
     let mut unsealed = Unsealed::default();
@@ -130,23 +130,17 @@ fn round(
     while !stop.load(Ordering::Acquire) {
         if let Some(event) = consumer.poll(POLL)? {
             unsealed.add(&event);
-            if let Some(waiting) = handle(store, event) {
-                consumer.revoke(waiting);
-                replay_to.remove(&waiting);
-            }
+            partitions.take(event, consumer)?;
         }
-        if !store.is_ready() && replay_to.iter().all(|(p, high)| store.position(*p) >= *high) {
+        if !store.is_ready() && partitions.are_replayed(consumer) {
             store.set_ready();
         }
         sealing.collect(consumer)?;
         let hot_bytes = store.data.read().hot_bytes;
         let full = hot_bytes.max(unsealed.message_bytes) >= store.config.seal_bytes;
-        if full && sealing.busy {
-            // Back-pressure: messages wait in the transport until the seal under way is done.
-            sealing.wait(consumer)?;
-        }
+        hold_back(full, &mut partitions, &mut sealing, consumer)?;
         let old = unsealed.since.is_some_and(|at| at.elapsed() >= store.config.seal_interval);
-        if (full || old) && !sealing.busy {
+        if (full || old) && !sealing.is_busy() {
             sealing.begin();
             unsealed = Unsealed::default();
             if sealing.is_behind() {
@@ -164,6 +158,22 @@ fn round(
     sealing.wait(consumer)
 }
 
+/// Back-pressure: while memory is full and a seal is under way, messages wait in the transport. A short
+/// seal is waited for; in a longer one the partitions are paused and polling goes on, lest a cluster
+/// think us dead.
+fn hold_back(
+    full: bool,
+    partitions: &mut Partitions<'_>,
+    sealing: &mut Sealing,
+    consumer: &mut dyn Consumer,
+) -> Result<(), RoundError> {
+    if full && sealing.is_busy() && !partitions.are_paused() {
+        sealing.wait_at_most(SEAL_WAIT, consumer)?;
+    }
+    partitions.pause(full && sealing.is_busy(), consumer);
+    Ok(())
+}
+
 /// What was consumed since the last seal began.
 #[derive(Default)]
 struct Unsealed {
@@ -176,191 +186,6 @@ impl Unsealed {
         self.since.get_or_insert_with(Instant::now);
         if let Event::Message { message, .. } = event {
             self.message_bytes += message.len();
-        }
-    }
-}
-
-/// Starts each partition where the store stands; gives what must be replayed before it is ready.
-fn assign_all(
-    store: &Store,
-    consumer: &mut dyn Consumer,
-) -> Result<BTreeMap<u32, u64>, ConsumeError> {
-    let mut replay_to = BTreeMap::new();
-    for partition in 0..consumer.partitions() {
-        consumer.assign(partition, store.position(partition))?;
-        let high = consumer.bounds(partition)?.high;
-        store.subscribers.begin_at(partition, high);
-        replay_to.insert(partition, high);
-    }
-    Ok(replay_to)
-}
-
-/// Takes an event; gives the partition that has to wait, if it brought a message that cannot be taken
-/// (of a newer version): nothing behind it is taken before it, or order within its streams were lost.
-fn handle(store: &Store, event: Event) -> Option<u32> {
-    match event {
-        Event::Message { partition, offset, message, .. } => {
-            if let Err(err) = store.ingest(partition, offset, message) {
-                let error = error_chain(&err);
-                tracing::error!(
-                    partition,
-                    offset,
-                    error,
-                    "the partition waits, others go on: see the error for the way out"
-                );
-                return Some(partition);
-            }
-        }
-        Event::Missing { partition, from, to, reason } => {
-            tracing::error!(partition, from, to, reason, "messages are missing");
-            store.metrics.missing_messages.inc_by(to - from);
-            store.set_position(partition, to);
-        }
-        // The transports of this build assign all partitions at the start.
-        Event::Assigned { .. } | Event::Revoked { .. } => {}
-    }
-    None
-}
-
-/// What the sealing thread is asked to do; it looks after retention each time.
-enum Job {
-    Seal(SealJob),
-    Retain,
-}
-
-/// The positions that the manifest's last record names, and those of the record before it.
-type Positions = (BTreeMap<u32, u64>, BTreeMap<u32, u64>);
-
-/// The sealing thread and what it is doing.
-struct Sealing {
-    store: Arc<Store>,
-    /// `None` only while dropping.
-    jobs: Option<mpsc::SyncSender<Job>>,
-    thread: Option<JoinHandle<()>>,
-    done: mpsc::Receiver<Result<Positions, RoundError>>,
-    busy: bool,
-    /// When the last job began.
-    began: Option<Instant>,
-    /// What the manifest's last record names, as of the last seal that is done.
-    sealed: BTreeMap<u32, u64>,
-    /// What the record before it names. The transport keeps what lies behind it, so that a damaged
-    /// last record can be replayed.
-    released: BTreeMap<u32, u64>,
-}
-
-impl Sealing {
-    fn start(store: Arc<Store>, mut sealer: Sealer) -> Self {
-        let (jobs, next_job) = mpsc::sync_channel::<Job>(1);
-        let (tell, done) = mpsc::sync_channel(1);
-        let sealed = sealer.sealed_positions().clone();
-        let released = sealer.positions_before();
-        let thread = std::thread::spawn(move || {
-            for job in next_job {
-                let result = work(&mut sealer, job);
-                let failed = result.is_err();
-                if tell.send(result).is_err() || failed {
-                    return;
-                }
-            }
-        });
-        let (jobs, thread) = (Some(jobs), Some(thread));
-        Self { store, jobs, thread, done, busy: false, began: None, sealed, released }
-    }
-
-    /// Whether the transport still keeps messages that are sealed.
-    fn is_behind(&self) -> bool {
-        self.busy || self.sealed != self.released
-    }
-
-    /// Lets the transport forget what both of the manifest's last records hold.
-    fn release(&self, consumer: &mut dyn Consumer) {
-        for (partition, upto) in &self.released {
-            consumer.processed(*partition, *upto);
-        }
-    }
-
-    fn begin(&mut self) {
-        if let Some(job) = self.store.begin_seal(self.is_behind()) {
-            self.give(Job::Seal(job));
-        }
-    }
-
-    /// Whether slices may have grown too old with no seal to notice.
-    fn retention_is_due(&self) -> bool {
-        let config = &self.store.config;
-        let wanted = config.retention_age.is_some() || config.retention_bytes.is_some();
-        let due = self.began.is_none_or(|at| at.elapsed() >= RETENTION_INTERVAL);
-        wanted && due && !self.busy
-    }
-
-    /// No seal begins before it is done: what it writes goes between two of them.
-    fn begin_retention(&mut self) {
-        self.give(Job::Retain);
-    }
-
-    fn give(&mut self, job: Job) {
-        if let Some(jobs) = &self.jobs {
-            // A thread that is gone is noticed by `wait`.
-            self.busy = true;
-            self.began = Some(Instant::now());
-            jobs.send(job).unwrap_or_default();
-        }
-    }
-
-    /// Takes the result of a seal that is done.
-    fn collect(&mut self, consumer: &mut dyn Consumer) -> Result<(), RoundError> {
-        match self.done.try_recv() {
-            Ok(result) => self.finish(result, consumer),
-            Err(mpsc::TryRecvError::Disconnected) if self.busy => self.wait(consumer),
-            Err(_) => Ok(()),
-        }
-    }
-
-    /// Waits for the seal under way, if there is one.
-    fn wait(&mut self, consumer: &mut dyn Consumer) -> Result<(), RoundError> {
-        if !self.busy {
-            return Ok(());
-        }
-        let result = self.done.recv().unwrap_or_else(|_| {
-            let dir = &self.store.config.dir;
-            Err(RoundError::Seal(StoreError::damaged(dir, "the sealing thread panicked")))
-        });
-        self.finish(result, consumer)
-    }
-
-    fn finish(
-        &mut self,
-        result: Result<Positions, RoundError>,
-        consumer: &mut dyn Consumer,
-    ) -> Result<(), RoundError> {
-        self.busy = false;
-        let metrics = &self.store.metrics;
-        let positions = result.inspect_err(|err| match err {
-            RoundError::Retain(_) => metrics.retention_failures.inc(),
-            _ => metrics.seal_failures.inc(),
-        })?;
-        (self.sealed, self.released) = positions;
-        self.release(consumer);
-        Ok(())
-    }
-}
-
-fn work(sealer: &mut Sealer, job: Job) -> Result<Positions, RoundError> {
-    if let Job::Seal(job) = job {
-        sealer.seal(job).map_err(RoundError::Seal)?;
-    }
-    sealer.retain().map_err(RoundError::Retain)?;
-    Ok((sealer.sealed_positions().clone(), sealer.positions_before()))
-}
-
-impl Drop for Sealing {
-    /// The sealer, with its lock on the index, is gone when this returns.
-    fn drop(&mut self) {
-        self.jobs = None;
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the sealing thread panicked");
         }
     }
 }

@@ -15,6 +15,11 @@ pub enum StoreError {
     },
     #[error("the store {path} is in use by another process: stop it, or choose another --data")]
     InUse { path: PathBuf },
+    /// Positions of one log mean nothing in another.
+    #[error(
+        "the store {path} is filled from '{held}', and its positions mean nothing in '{given}': choose another --data, or go back to '{held}'"
+    )]
+    Source { path: PathBuf, held: String, given: String },
     #[error("cannot {action} the index {path}")]
     Index {
         action: &'static str,

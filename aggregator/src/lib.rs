@@ -19,13 +19,16 @@ mod lowered;
 mod manifest;
 mod metrics;
 mod pack;
+mod partitions;
 pub mod prune;
 mod ranges;
 mod record_file;
 mod retention;
 mod seal;
+mod sealing;
 mod slice;
 mod snapshot;
+mod source;
 mod stats;
 mod store;
 mod streams;
@@ -33,6 +36,8 @@ mod subscribe;
 pub mod terms;
 pub mod words;
 
+#[cfg(test)]
+mod aggregate_tests;
 #[cfg(test)]
 mod pruning_tests;
 #[cfg(test)]
@@ -53,6 +58,7 @@ pub use ranges::{Fate, Range, Ranges};
 pub use seal::Sealer;
 pub use slice::SliceReadError;
 pub use snapshot::{Opened, OpenedRun, Selection, Source};
+pub use source::EMBEDDED_SOURCE;
 pub use stats::{SliceStats, StoreStats};
 pub use store::{Store, StoreConfig, Whole};
 pub use streams::{StreamInfo, StreamNumber, StreamTable};

@@ -12,6 +12,7 @@ pub(crate) struct Metrics {
     pub(crate) duplicate_bytes: IntCounter,
     pub(crate) rejected_batches: IntCounterVec,
     pub(crate) missing_messages: IntCounter,
+    pub(crate) waiting_partitions: IntGauge,
     pub(crate) seals: IntCounter,
     pub(crate) seal_failures: IntCounter,
     pub(crate) retention_failures: IntCounter,
@@ -59,6 +60,7 @@ impl Metrics {
                 "missing_messages_total",
                 "Messages the transport no longer had or could not read.",
             )?,
+            waiting_partitions: gauge("waiting_partitions", "Partitions not read on: see the log.")?,
             seals: counter("seals_total", "Seals that reached the manifest.")?,
             seal_failures: counter("seal_failures_total", "Seals that failed and were replayed.")?,
             retention_failures: counter(
