@@ -60,7 +60,7 @@ impl Metrics {
                 "missing_messages_total",
                 "Messages the transport no longer had or could not read.",
             )?,
-            waiting_partitions: gauge("waiting_partitions", "Partitions not read on: see the log.")?,
+            waiting_partitions: gauge("waiting_partitions", "Partitions that wait: see the log.")?,
             seals: counter("seals_total", "Seals that reached the manifest.")?,
             seal_failures: counter("seal_failures_total", "Seals that failed and were replayed.")?,
             retention_failures: counter(

@@ -48,6 +48,8 @@ pub enum ConsumeError {
         #[source]
         source: std::io::Error,
     },
+    #[error("cannot read {place}: {reason}")]
+    Failed { place: String, reason: String },
 }
 
 /// Reads messages of assigned partitions in order, from positions that the owner keeps.

@@ -8,6 +8,8 @@ pub mod batch;
 pub mod consumer;
 pub mod embedded;
 pub mod ids;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 pub mod labels;
 pub mod limits;
 pub mod lines;

@@ -43,8 +43,8 @@ pub enum SendError {
 /// Sends messages (encoded batches) to partitions. Messages of one partition are stored in the
 /// order in which `send` took them; every message taken is acknowledged exactly once.
 pub trait Producer: Send + Sync {
-    /// How many partitions there are: 0 until the transport knows it, then pinned for its life. While
-    /// it is 0 nothing can be sent: `send` answers [`SendError::Full`].
+    /// How many partitions there are; pinned for the life of the transport once it is known. 0 until
+    /// then, when `send` answers [`SendError::Full`].
     fn partitions(&self) -> u32;
 
     /// Takes a message without waiting.

@@ -1,0 +1,203 @@
+//! What a topic must be like, lest batches be lost in it; and the command that makes it so.
+
+use std::time::Duration;
+
+use super::config::TOPIC_MESSAGE_BYTES;
+
+/// The least `retention.bytes` of a partition: what the store may have to read again after a crash,
+/// several times over.
+pub const RETENTION_BYTES_MIN: i64 = 1 << 30;
+
+/// What was found to be wrong with one setting.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Fault {
+    pub(super) name: &'static str,
+    pub(super) found: String,
+    /// What the command sets.
+    pub(super) wanted: String,
+    pub(super) why: &'static str,
+}
+
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { name, found, wanted, why } = self;
+        write!(f, "{name} is {found}, not {wanted}: {why}")
+    }
+}
+
+/// Finds what is wrong with a topic's settings. `setting` gives the value in effect; one that the
+/// brokers do not tell is taken to be right. `replicas` are the fewest that any partition has.
+pub(super) fn faults<'a>(
+    setting: impl Fn(&str) -> Option<&'a str>,
+    replicas: usize,
+    retention_min: Duration,
+) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    let mut demand = |name, is_right: &dyn Fn(&str) -> bool, wanted: String, why| {
+        if let Some(found) = setting(name).filter(|found| !is_right(found)) {
+            faults.push(Fault { name, found: found.to_owned(), wanted, why });
+        }
+    };
+    demand(
+        "message.timestamp.type",
+        &|found| found == "LogAppendTime",
+        "LogAppendTime".to_owned(),
+        "an agent whose clock is wrong would have its batches refused, or deleted at once",
+    );
+    demand(
+        "max.message.bytes",
+        &|found| at_least(found, TOPIC_MESSAGE_BYTES as i64),
+        TOPIC_MESSAGE_BYTES.to_string(),
+        "a large batch would never be taken",
+    );
+    demand(
+        "cleanup.policy",
+        &|found| found == "delete",
+        "delete".to_owned(),
+        "compaction deletes batches that nobody has read",
+    );
+    let least = i64::try_from(retention_min.as_millis()).unwrap_or(i64::MAX);
+    demand(
+        "retention.ms",
+        &|found| found == "-1" || at_least(found, least),
+        least.to_string(),
+        "batches would be deleted before an aggregator that was down has read them",
+    );
+    demand(
+        "retention.bytes",
+        &|found| found == "-1" || at_least(found, RETENTION_BYTES_MIN),
+        RETENTION_BYTES_MIN.to_string(),
+        "batches would be deleted before an aggregator that was down has read them",
+    );
+    demand(
+        "unclean.leader.election.enable",
+        &|found| found == "false",
+        "false".to_owned(),
+        "a broker that is behind could become the leader, and acknowledged batches would be gone",
+    );
+    let in_sync = in_sync_wanted(replicas);
+    demand(
+        "min.insync.replicas",
+        &|found| {
+            let most = i64::try_from(replicas).unwrap_or(i64::MAX);
+            at_least(found, in_sync) && !at_least(found, most.saturating_add(1))
+        },
+        in_sync.to_string(),
+        if replicas == 1 {
+            "there is one replica only: nothing could be written"
+        } else {
+            "an acknowledged batch could be held by one broker alone, and be lost with it"
+        },
+    );
+    faults
+}
+
+/// How many replicas must hold an acknowledged batch, lest it be lost with one broker.
+pub(super) fn in_sync_wanted(replicas: usize) -> i64 {
+    if replicas < 2 { 1 } else { 2 }
+}
+
+fn at_least(found: &str, least: i64) -> bool {
+    found.trim().parse::<i64>().is_ok_and(|found| found >= least)
+}
+
+/// The command with which Kafka's own tools mend the faults.
+pub(super) fn mend(faults: &[Fault], brokers: &str, topic: &str) -> String {
+    let settings: Vec<String> =
+        faults.iter().map(|fault| format!("{}={}", fault.name, fault.wanted)).collect();
+    format!(
+        "kafka-configs.sh --bootstrap-server {brokers} --alter --entity-type topics --entity-name \
+         {topic} --add-config {}",
+        settings.join(",")
+    )
+}
+
+/// The settings of a topic that is created.
+pub(super) fn settings_for(replicas: usize, retention: Duration) -> Vec<(&'static str, String)> {
+    vec![
+        ("message.timestamp.type", "LogAppendTime".to_owned()),
+        ("max.message.bytes", TOPIC_MESSAGE_BYTES.to_string()),
+        ("cleanup.policy", "delete".to_owned()),
+        ("retention.ms", retention.as_millis().to_string()),
+        ("retention.bytes", "-1".to_owned()),
+        ("unclean.leader.election.enable", "false".to_owned()),
+        ("min.insync.replicas", in_sync_wanted(replicas).to_string()),
+        ("compression.type", "producer".to_owned()),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: Duration = Duration::from_secs(86_400);
+    const HOUR: Duration = Duration::from_secs(3_600);
+
+    fn found(change: Option<(&str, &str)>, replicas: usize) -> Vec<(&'static str, String)> {
+        let made = settings_for(replicas, DAY);
+        let setting = |name: &str| match change {
+            Some((changed, value)) if changed == name => Some(value),
+            _ => made.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str()),
+        };
+        let faults = faults(setting, replicas, HOUR);
+        faults.into_iter().map(|fault| (fault.name, fault.wanted)).collect()
+    }
+
+    #[test]
+    fn what_is_created_is_accepted() {
+        for replicas in 1..=5 {
+            assert_eq!(found(None, replicas), []);
+        }
+    }
+
+    #[test]
+    fn each_setting_that_would_lose_data_is_found() {
+        for (name, value, replicas) in [
+            ("message.timestamp.type", "CreateTime", 3),
+            ("max.message.bytes", "1048588", 3),
+            ("cleanup.policy", "compact", 3),
+            ("cleanup.policy", "compact,delete", 3),
+            ("retention.ms", "3599999", 3),
+            ("retention.bytes", "1048576", 3),
+            ("unclean.leader.election.enable", "true", 3),
+            ("min.insync.replicas", "1", 3),
+            ("min.insync.replicas", "1", 2),
+            ("min.insync.replicas", "2", 1),
+            ("min.insync.replicas", "4", 3),
+        ] {
+            let found = found(Some((name, value)), replicas);
+            assert_eq!(found.len(), 1, "{name}={value}: {found:?}");
+            assert_eq!(found[0].0, name);
+            assert_ne!(found[0].1, value);
+        }
+    }
+
+    #[test]
+    fn other_good_settings_are_accepted() {
+        for (name, value) in [
+            ("retention.ms", "-1"),
+            ("retention.ms", "3600000"),
+            ("retention.bytes", "1073741824"),
+            ("max.message.bytes", "20000000"),
+            ("min.insync.replicas", "3"),
+        ] {
+            assert_eq!(found(Some((name, value)), 3), [], "{name}={value}");
+        }
+    }
+
+    #[test]
+    fn the_command_mends_all_faults_at_once() {
+        let fault = |name, wanted: &str| Fault {
+            name,
+            found: String::new(),
+            wanted: wanted.to_owned(),
+            why: "",
+        };
+        let faults = [fault("cleanup.policy", "delete"), fault("retention.ms", "3600000")];
+        let command = mend(&faults, "k:9092", "logs");
+        assert!(command.ends_with("--add-config cleanup.policy=delete,retention.ms=3600000"));
+        assert!(
+            command.contains("--bootstrap-server k:9092") && command.contains("--entity-name logs")
+        );
+    }
+}
