@@ -8,12 +8,19 @@ use super::*;
 use crate::cli::{Cli, Command};
 
 fn effective(flags: &[&str]) -> anyhow::Result<(Config, String)> {
-    let matches = Cli::command().get_matches_from([&["sawlog", "run"], flags].concat());
+    effective_of("run", flags)
+}
+
+fn effective_of(role: &str, flags: &[&str]) -> anyhow::Result<(Config, String)> {
+    let matches = Cli::command().get_matches_from([&["sawlog", role], flags].concat());
     let given = Given::of(&matches);
-    let Command::Run(args) = Cli::from_arg_matches(&matches).unwrap().command else {
-        panic!("run")
+    let asked = match Cli::from_arg_matches(&matches).unwrap().command {
+        Command::Run(args) => Asked::run(*args),
+        Command::Collector(args) => Asked::collector(*args),
+        Command::Aggregator(args) => Asked::aggregator(*args),
+        other => panic!("{other:?} is no role"),
     };
-    Config::effective(&args, &given).map(|(config, effective)| (config, effective.to_string()))
+    Config::effective(&asked, &given).map(|(config, effective)| (config, effective.to_string()))
 }
 
 /// All that is wrong in a text, a line each.
