@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test a panic with the place is the right answer")]
 
+mod agent;
 mod bad_input;
 mod config;
 mod corpus;
@@ -14,6 +15,7 @@ mod mesos_logger;
 mod node;
 mod places;
 mod push;
+mod random;
 mod retention;
 mod search_command;
 mod streams_api;
