@@ -9,6 +9,8 @@ mod corpus;
 mod crash_points;
 mod demo;
 mod exactly_once;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod listing_commands;
 mod logql;
 mod mesos_logger;
