@@ -1,6 +1,6 @@
 //! A Mesos agent whose containers write, as processes of their own, and remember what they wrote.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Child;
 use std::time::Duration;
 
@@ -30,6 +30,11 @@ impl Agent {
         self.dir.path().join("work")
     }
 
+    /// The sandbox of container `c<name>`.
+    pub(crate) fn sandbox(&self, name: &str) -> PathBuf {
+        self.work_dir().join(format!("slaves/S1/frameworks/F1/executors/e{name}/runs/c{name}"))
+    }
+
     /// Where a node keeps its data.
     pub(crate) fn data(&self) -> PathBuf {
         self.dir.path().join("data")
@@ -47,14 +52,10 @@ impl Agent {
 
     /// Starts the containers; each pauses after a hundred lines.
     pub(crate) fn spawn_writers(&self, pause: Duration) -> Vec<Child> {
-        let run_of = |writer: u32| {
-            self.work_dir()
-                .join(format!("slaves/S1/frameworks/F1/executors/e{writer}/runs/c{writer}"))
-        };
         (0..self.writers)
             .map(|writer| {
                 spawn(&Job {
-                    sandbox: run_of(writer),
+                    sandbox: self.sandbox(&writer.to_string()),
                     truth: self.truth(writer),
                     writer,
                     lines: self.lines,
@@ -68,20 +69,17 @@ impl Agent {
     /// Waits until as many lines are found as were written, then compares each byte.
     pub(crate) fn check(&self, node: &Node) {
         let all = u64::from(self.writers * self.lines);
-        eventually("lines found", || node.count(r#"{stream="stdout"}"#), |n| *n >= all);
+        let found = || node.count(r#"{container=~"c[0-9]+", stream="stdout"}"#);
+        eventually("lines found", found, |n| *n >= all);
         // What came too often would come now.
-        assert_eq!(node.count(r#"{stream="stdout"}"#), all);
+        assert_eq!(found(), all);
         for writer in 0..self.writers {
             let truth = std::fs::read(self.truth(writer)).unwrap();
             let found = node.export(&format!(r#"{{container="c{writer}"}}"#));
             assert_same_bytes(&found, &truth, &format!("container c{writer}"));
         }
-        assert!(rotated(&self.work_dir()), "the writers rotated their files");
+        assert!(self.sandbox("0").join("stdout.1").exists(), "the writers rotated their files");
     }
-}
-
-fn rotated(work_dir: &Path) -> bool {
-    work_dir.join("slaves/S1/frameworks/F1/executors/e0/runs/c0/stdout.1").exists()
 }
 
 /// Waits until all have written all.

@@ -27,6 +27,13 @@ pub(super) struct Client {
     config: ClientConfig,
 }
 
+/// Messages of a topic that a group says it has processed, and those behind them.
+#[derive(Debug)]
+pub(super) struct Lag {
+    pub(super) committed: i64,
+    pub(super) behind: i64,
+}
+
 /// What became of each message.
 #[derive(Default)]
 struct Reports(Mutex<Vec<Result<(), KafkaError>>>);
@@ -119,6 +126,44 @@ impl Client {
         let partitions = topic.expect("the topic is there").partitions();
         let partition = partitions.iter().find(|partition| partition.id() == PARTITION);
         u8::try_from(partition.expect("the partition is there").leader()).expect("it has a leader")
+    }
+
+    pub(super) fn partitions(&self, topic: &str) -> usize {
+        let metadata = self.metadata();
+        let topic = metadata.topics().iter().find(|known| known.name() == topic);
+        topic.expect("the topic is there").partitions().len()
+    }
+
+    /// The partition with the most messages.
+    pub(super) fn fullest_partition(&self, topic: &str) -> u32 {
+        let client: BaseConsumer = self.config.create().unwrap();
+        let partitions = i32::try_from(self.partitions(topic)).unwrap();
+        let messages = |partition: &i32| {
+            let (first, end) = client.fetch_watermarks(topic, *partition, REQUEST).unwrap();
+            end - first
+        };
+        let fullest = (0..partitions).max_by_key(messages);
+        u32::try_from(fullest.expect("a topic has partitions")).unwrap()
+    }
+
+    /// How far a group is, over all partitions.
+    pub(super) fn lag(&self, group: &str, topic: &str) -> Lag {
+        let mut config = self.config.clone();
+        config.set("group.id", group).set("enable.auto.commit", "false");
+        let consumer: BaseConsumer = config.create().unwrap();
+        let mut list = TopicPartitionList::new();
+        let partitions = i32::try_from(self.partitions(topic)).unwrap();
+        list.add_partition_range(topic, 0, partitions - 1);
+        let committed = consumer.committed_offsets(list, REQUEST).unwrap();
+        let mut lag = Lag { committed: 0, behind: 0 };
+        for known in committed.elements() {
+            let (first, end) =
+                consumer.fetch_watermarks(topic, known.partition(), REQUEST).unwrap();
+            let at = known.offset().to_raw().filter(|at| *at >= 0).unwrap_or(first);
+            lag.committed += at;
+            lag.behind += end - at;
+        }
+        lag
     }
 
     fn metadata(&self) -> Metadata {

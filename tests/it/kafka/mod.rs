@@ -1,7 +1,11 @@
 //! Tests against a real Apache Kafka; here those that show that the tests have one.
 
+mod bad_messages;
 pub(crate) mod broker;
 mod client;
+mod exactly_once;
+mod pipeline;
+mod topics;
 
 use self::broker::Broker;
 use self::client::Client;
