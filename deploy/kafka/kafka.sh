@@ -7,9 +7,8 @@ version=$(sed -n 's:.*<kafka.version>\(.*\)</kafka.version>.*:\1:p' "$here/pom.x
 libs=${SAWLOG_KAFKA_LIBS:-${XDG_CACHE_HOME:-$HOME/.cache}/sawlog/kafka-$version}
 java=${JAVA_HOME:+$JAVA_HOME/bin/}java
 
-# Seconds that a start may take before it is given up, and a SIGTERM before it becomes a SIGKILL.
+# Seconds that a start may take before it is given up.
 START_PATIENCE=300
-STOP_PATIENCE=30
 
 usage() {
     cat <<EOF
@@ -43,206 +42,11 @@ die() {
     exit 1
 }
 
-## Kafka's jars
-
-need_java() {
-    local found major
-    found=$("$java" -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p' || true)
-    major=${found%%$'\n'*}
-    [ "${major:-0}" -ge 17 ] || die "Kafka $version needs Java 17 or newer, '$java' is ${major:-missing}." \
-        "Debian: apt-get install openjdk-17-jre-headless; macOS: brew install openjdk; or set JAVA_HOME"
-}
-
-have_jars() {
-    [ -e "$libs/kafka_2.13-$version.jar" ] && [ -e "$libs/kafka-tools-$version.jar" ]
-}
-
-# Two may run at once: each fills a directory of its own, and the first to finish gives it its name.
-fetch() {
-    need_java
-    ! have_jars || return 0
-    command -v mvn >/dev/null || die "Maven is missing, it gets Kafka $version into $libs." \
-        "Debian: apt-get install maven; macOS: brew install maven"
-    note "getting Kafka $version into $libs (45 MB, once)"
-    mkdir -p "$(dirname "$libs")"
-    local part
-    part=$(mktemp -d "$libs.part.XXXXXX")
-    mvn -B -q -f "$here/pom.xml" \
-        org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies \
-        -DincludeScope=runtime -DoutputDirectory="$part" >&2 </dev/null || {
-        rm -rf "$part"
-        die "Maven could not get Kafka $version, see above; it asks Maven Central unless ~/.m2/settings.xml names a mirror"
-    }
-    chmod 755 "$part"
-    have_jars || { [ ! -e "$libs" ] || mv "$libs" "$part.old"; mv "$part" "$libs"; }
-    # What is left if another was faster: `mv` has then put it inside.
-    rm -rf "$part" "$part.old" "${libs:?}/${part##*/}"
-    have_jars || die "no kafka_2.13-$version.jar in $libs after Maven has run; remove that directory and try again"
-}
-
-# A main class of Kafka with its arguments; the first argument is the level of its log.
-run_class() {
-    local level=$1
-    shift
-    exec "$java" -Xms256m -Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 \
-        -Dlog4j2.configurationFile="$here/log4j2.properties" -Dkafka.log.level="$level" \
-        -cp "$libs/*" "$@"
-}
-
-## Processes
-
-config_of() {
-    printf '%s\n' "$dir/node$1/server.properties"
-}
-
-# One argument a line.
-command_line() {
-    if [ -e "/proc/$$/cmdline" ]; then
-        tr '\0' '\n' <"/proc/$1/cmdline"
-    else
-        ps -ww -o args= -p "$1" | tr ' ' '\n'
-    fi 2>/dev/null
-}
-
-# Whether node $1 runs; its process id is then in $pid. A pid file may be old and its number another's by
-# now: only a java with our configuration is taken for ours.
-runs() {
-    local args
-    pid=$(cat "$dir/node$1/pid" 2>/dev/null) || return 1
-    case $pid in '' | *[!0-9]*) return 1 ;; esac
-    args=$'\n'$(command_line "$pid")$'\n' || return 1
-    [[ $args == $'\n'*java$'\n'* && $args == *$'\n'"$(config_of "$1")"$'\n'* ]]
-}
-
-# Waits up to $1 seconds until none of the other arguments' nodes runs.
-await_end() {
-    local deadline=$((SECONDS + $1)) node
-    shift
-    for node; do
-        while runs "$node"; do
-            [ "$SECONDS" -lt "$deadline" ] || return 1
-            sleep 0.1
-        done
-        rm -f "$dir/node$node/pid"
-    done
-}
-
-signal_nodes() {
-    local signal=$1 node
-    shift
-    for node; do
-        # It may end by itself between the two.
-        ! runs "$node" || kill "-$signal" "$pid" 2>/dev/null || true
-    done
-}
-
-kill_nodes() {
-    signal_nodes KILL "$@"
-    await_end "$STOP_PATIENCE" "$@" || die "nodes of $dir still run after SIGKILL; is their disk hanging?"
-}
-
-stop_nodes() {
-    signal_nodes TERM "$@"
-    await_end "$STOP_PATIENCE" "$@" && return
-    note "not ended $STOP_PATIENCE s after SIGTERM: SIGKILL (nodes of $dir: $*)"
-    kill_nodes "$@"
-}
-
-## Ports
-
-# A port at which nobody answers, in $port. Below those that the kernel takes for outgoing connections:
-# a node that is down must find its port free when it comes back.
-pick_port() {
-    local lowest=15000 end=32768
-    if [ -r /proc/sys/net/ipv4/ip_local_port_range ]; then
-        read -r end _ </proc/sys/net/ipv4/ip_local_port_range
-        # Of a range that leaves no room below it nothing is left to do but to hope.
-        [ "$end" -gt 16000 ] && [ "$end" -lt 32768 ] || end=32768
-    fi
-    while :; do
-        port=$((lowest + RANDOM % (end - lowest)))
-        [[ " $picked " == *" $port "* ]] || answers "$port" || break
-    done
-    picked="$picked $port"
-}
-
-answers() {
-    (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
-}
-
-# One line a node: its number, its port for clients, that of the quorum, its directory id.
-choose_ports() {
-    local node client picked=
-    for node in "${nodes[@]}"; do
-        pick_port
-        client=$port
-        pick_port
-        printf '%s %s %s %s\n' "$node" "$client" "$port" "$(random_id)"
-    done >"$dir/ports"
-}
-
-# 16 random bytes as Kafka writes ids. One that begins with `-` looks like an option to its tools.
-random_id() {
-    local id=-
-    while [[ $id == -* ]]; do
-        id=$(head -c 16 /dev/urandom | base64 | tr '+/' '-_' | tr -d '=\n')
-    done
-    printf '%s\n' "$id"
-}
-
-# One item for each line of the file of ports, joined by commas: `clients`, `quorum`, or the `voters` that
-# formatting takes.
-join_ports() {
-    local joined='' node client quorum id item
-    while read -r node client quorum id; do
-        case $1 in
-        clients) item=127.0.0.1:$client ;;
-        quorum) item=127.0.0.1:$quorum ;;
-        voters) item=$node@127.0.0.1:$quorum:$id ;;
-        esac
-        joined=$joined${joined:+,}$item
-    done <"$dir/ports"
-    printf '%s\n' "$joined"
-}
-
-## Settings
-
-# Written anew at each start, so that --set counts for old directories too: of a key that stands twice the
-# last line holds.
-write_config() {
-    local node=$1 client=$2 quorum=$3 shape=one-node
-    [ "${#nodes[@]}" = 1 ] || shape=three-nodes
-    mkdir -p "$dir/node$node"
-    {
-        cat "$here/common.properties" "$here/$shape.properties"
-        [ ! -e "$dir/overrides" ] || cat "$dir/overrides"
-        cat <<EOF
-node.id=$node
-broker.rack=r$node
-log.dirs=$dir/node$node/data
-listeners=PLAINTEXT://127.0.0.1:$client,CONTROLLER://127.0.0.1:$quorum
-advertised.listeners=PLAINTEXT://127.0.0.1:$client,CONTROLLER://127.0.0.1:$quorum
-controller.quorum.bootstrap.servers=$(join_ports quorum)
-EOF
-    } >"$(config_of "$node")"
-}
-
-write_configs() {
-    local node client quorum _
-    while read -r node client quorum _; do
-        write_config "$node" "$client" "$quorum"
-    done <"$dir/ports"
-}
-
-check_override() {
-    case $1 in
-    *$'\n'*) die "--set takes one line" ;;
-    node.id=* | process.roles=* | log.dir=* | log.dirs=* | listeners=* | advertised.listeners=* | controller.quorum.bootstrap.servers=*)
-        die "--set ${1%%=*}: kafka.sh chooses this one itself" ;;
-    [a-z]*=*) ;;
-    *) die "--set $1: give a broker's setting as key=value" ;;
-    esac
-}
+pid='' # Of the node that `runs` was last asked for.
+for part in jars processes settings; do
+    # shellcheck source=/dev/null
+    . "$here/$part.sh"
+done
 
 ## Start
 
@@ -257,7 +61,7 @@ format() {
     done
     for node in "${formats[@]}"; do
         wait "$node" || {
-            cat "$dir"/node*/format.log >&2
+            without_traces "$dir/node"*/format.log >&2
             die "Kafka could not make the data directories below $dir"
         }
     done
@@ -338,13 +142,18 @@ port_was_taken() {
     return 1
 }
 
+# What was logged, less the frames of Java's stacks.
+without_traces() {
+    grep -hv '^[[:space:]]*at ' "$@" || true
+}
+
 # Shows why and ends, with no node left that this start has begun.
 give_up() {
     local node
     kill_nodes "${started[@]}"
     for node in "${started[@]}"; do
         note "the end of $dir/node$node/broker.log:"
-        new_log "$node" | tail -n 20 >&2
+        new_log "$node" | without_traces | tail -n 20 >&2
     done
     die "$@"
 }
