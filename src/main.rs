@@ -6,8 +6,8 @@ mod build_info;
 mod cli;
 mod config;
 mod demo;
-mod node;
 mod places;
+mod roles;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -24,8 +24,13 @@ fn main() -> ExitCode {
     let given = Given::of(&matches);
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     match cli.command {
-        Command::Run(args) => start("run", Asked::run(*args), &given, node::run),
-        Command::Collector(_) | Command::Aggregator(_) => ExitCode::FAILURE,
+        Command::Run(args) => start("run", Asked::run(*args), &given, roles::run),
+        Command::Collector(args) => {
+            start("collector", Asked::collector(*args), &given, roles::collector)
+        }
+        Command::Aggregator(args) => {
+            start("aggregator", Asked::aggregator(*args), &given, roles::aggregator)
+        }
         Command::Search(args) => sawlog_query::cli::search::run(&args),
         Command::Tail(args) => sawlog_query::cli::follow::run(&args),
         Command::Labels(args) => sawlog_query::cli::labels::run(&args),
@@ -65,6 +70,7 @@ fn start(
     };
     match main(config) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(err) if err.is::<roles::Unusable>() => fail(role, &err, cli::EXIT_CONFIG),
         Err(err) => fail(role, &err, 1),
     }
 }
