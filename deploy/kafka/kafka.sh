@@ -92,6 +92,7 @@ await_java() {
         sleep 0.05
     done
     kill -9 "$2"
+    kill_nodes "${started[@]}"
     die "'$java' starts java as a child of its own; set JAVA_HOME, so that the real one can be found"
 }
 
@@ -194,6 +195,9 @@ start() {
     fetch
     watcher=
     started=()
+    # Who started us may be gone: what we (or bash, of a child that was killed) have to say then must not end
+    # us before the nodes are.
+    trap '' PIPE
     [ -z "$until_eof" ] || watch_stdin
     trap 'kill_nodes ${started[@]+"${started[@]}"}; exit 130' INT TERM
     if [ -e "$dir/bootstrap" ]; then

@@ -18,13 +18,14 @@ command_line() {
 }
 
 # Whether node $1 runs; its process id is then in $pid. A pid file may be old and its number another's by
-# now: only a java with our configuration is taken for ours.
+# now: only a java with our configuration is taken for ours. So nobody needs to remove pid files, which could
+# be those of nodes that another process is just starting.
 runs() {
     local args
     pid=$(cat "$dir/node$1/pid" 2>/dev/null) || return 1
     case $pid in '' | *[!0-9]*) return 1 ;; esac
-    args=$'\n'$(command_line "$pid")$'\n' || return 1
-    [[ $args == $'\n'*java$'\n'* && $args == *$'\n'"$(config_of "$1")"$'\n'* ]]
+    args=$(command_line "$pid")$'\n' || return 1
+    [[ ${args%%$'\n'*} == *java && $args == *$'\n'"$(config_of "$1")"$'\n'* ]]
 }
 
 # Waits up to $1 seconds until none of the other arguments' nodes runs.
@@ -36,7 +37,6 @@ await_end() {
             [ "$SECONDS" -lt "$deadline" ] || return 1
             sleep 0.1
         done
-        rm -f "$dir/node$node/pid"
     done
 }
 

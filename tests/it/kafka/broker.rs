@@ -62,13 +62,12 @@ impl Broker {
         command.output().expect("kafka.sh can be run")
     }
 
-    /// Process ids of the nodes that were started and not ended since.
+    /// Process ids of the nodes that run.
     pub(super) fn processes(&self) -> Vec<u32> {
-        let pid_of = |node| {
-            let path = self.dir.path().join(format!("node{node}/pid"));
-            std::fs::read_to_string(path).ok()?.trim_end().parse().ok()
-        };
-        (1..=3).filter_map(pid_of).collect()
+        let output = self.in_dir("status").output().expect("kafka.sh can be run");
+        let text = String::from_utf8(output.stdout).expect("kafka.sh prints text");
+        let numbers = text.lines().filter_map(|line| line.split_once(", process ")?.1.parse().ok());
+        numbers.collect()
     }
 
     /// What the end of this process does, however it comes: the nodes are to be killed.
