@@ -28,7 +28,7 @@ pub(super) const KEYS: [(&str, &str); 10] = [
     ("retention_bytes", r#"retention_bytes = "100GB""#),
     ("demo", "demo = false"),
     ("no_auth_i_know", "no_auth_i_know = false"),
-    ("kafka", r#"[kafka] in a line of its own, and below it brokers = "kafka1:9092""#),
+    ("kafka", r#"kafka.brokers = "kafka1:9092""#),
 ];
 
 /// What a file says; `None` where it is silent.
