@@ -39,7 +39,7 @@ pub enum ConsumeError {
     #[error("partition {partition} does not exist, there are {partitions}")]
     NoPartition { partition: u32, partitions: u32 },
     #[error(
-        "position {position} of partition {partition} lies beyond its end {high}: the store knows more than the transport holds"
+        "position {position} of partition {partition} lies beyond its end {high}: the store knows more than the transport holds. If the topic was deleted and made again, go on with an empty --data or another topic"
     )]
     BeyondEnd { partition: u32, position: u64, high: u64 },
     #[error("cannot read {place}")]

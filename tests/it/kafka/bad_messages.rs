@@ -16,6 +16,8 @@ use super::pipeline::{PARTITIONS, Pipeline, TOPIC};
 use crate::agent::Agent;
 use crate::node::{Node, PATIENCE, eventually};
 
+/// What Kafka's own compression makes small enough for the topic.
+const INFLATING_BYTES: usize = 100 << 20;
 /// What a bomb claims to hold.
 const TEN_GIB: u64 = 10 << 30;
 const RSS_ANON_MAX: u64 = 300 << 20;
@@ -157,6 +159,16 @@ fn no_message_stops_or_bursts_the_aggregator() {
     // Each partition, so also the one that the collector uses.
     for partition in 0..PARTITIONS {
         put(&stranger, partition, &bad);
+    }
+    let inflating = vec![0; INFLATING_BYTES];
+    let client = Client::new(broker.bootstrap());
+    for codec in ["gzip", "zstd"] {
+        let used = client.fullest_partition(TOPIC);
+        let told = client.produce_compressed((TOPIC, used), codec, &inflating);
+        assert!(
+            told.is_err(),
+            "{codec}: the broker hands on what inflates beyond the topic's limit"
+        );
     }
     a_line_gets_through(&pipeline, &aggregator, 1);
     let rejected = || aggregator.metric("sawlog_aggregator_rejected_batches_total");

@@ -87,6 +87,24 @@ impl Client {
         assert_eq!(*reports, vec![Ok(()); messages.len()]);
     }
 
+    /// Sends one message that the client compresses for Kafka; gives what the broker says to it.
+    pub(super) fn produce_compressed(
+        &self,
+        (topic, partition): (&str, u32),
+        codec: &str,
+        message: &[u8],
+    ) -> Result<(), KafkaError> {
+        let mut config = self.config.clone();
+        config.set("compression.type", codec).set("message.max.bytes", "1000000000");
+        let producer: BaseProducer<Reports> =
+            BaseProducer::from_config_and_context(&config, Reports::default()).unwrap();
+        let partition = i32::try_from(partition).unwrap();
+        let record = BaseRecord::<(), [u8]>::to(topic).partition(partition).payload(message);
+        producer.send(record).map_err(|(err, _)| err).unwrap();
+        producer.flush(PATIENCE).unwrap();
+        producer.context().0.lock().unwrap().pop().expect("a report")
+    }
+
     /// All messages of the topic, from the first on.
     pub(super) fn read(&self, topic: &str) -> Vec<String> {
         let mut config = self.config.clone();

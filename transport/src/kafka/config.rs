@@ -10,13 +10,18 @@ use crate::limits::MESSAGE_BYTES_MAX;
 /// What a message takes in a topic: the batch, and what Kafka puts around it.
 pub const TOPIC_MESSAGE_BYTES: usize = MESSAGE_BYTES_MAX + 64 * 1024;
 
+/// The largest messages that a topic may take: answers beyond 100 MB are refused by the client, for
+/// ever.
+pub const TOPIC_MESSAGE_BYTES_MAX: usize = 64 << 20;
+
 /// The most bytes of messages that a producer holds for the brokers; beyond, `send` answers `Full`.
 pub const PRODUCER_BYTES_MAX: usize = 32 << 20;
 
 /// The most bytes of messages that a consumer holds which were not polled.
 pub const CONSUMER_QUEUED_BYTES_MAX: usize = 32 << 20;
 
-/// The most bytes that a broker's answer brings; a consumer may hold one a broker on top.
+/// The most bytes that a broker's answer brings, but at least one message; a consumer may hold one
+/// answer of each broker on top.
 pub const CONSUMER_FETCH_BYTES_MAX: usize = 16 << 20;
 
 /// Where the brokers are, and what this client is called there.
@@ -78,11 +83,27 @@ impl KafkaConfig {
         Ok(())
     }
 
+    /// The brokers as Kafka's own tools take them: without blanks.
+    pub(super) fn broker_list(&self) -> String {
+        let brokers: Vec<&str> = self.brokers.split(',').map(str::trim).collect();
+        brokers.join(",")
+    }
+
+    /// What a command of Kafka's tools needs to reach the brokers.
+    pub(super) fn tool_args(&self) -> String {
+        let brokers = self.broker_list();
+        match self.tls_ca {
+            None => format!("--bootstrap-server {brokers}"),
+            // A file with security.protocol=SSL and what the tool is to trust.
+            Some(_) => format!("--bootstrap-server {brokers} --command-config client.properties"),
+        }
+    }
+
     /// What all clients of ours have in common.
     pub(super) fn client(&self) -> ClientConfig {
         let mut client = ClientConfig::new();
         client
-            .set("bootstrap.servers", &self.brokers)
+            .set("bootstrap.servers", self.broker_list())
             .set("client.id", &self.client_id)
             // The default of a minute is how long a broker that hangs would hold us up.
             .set("socket.timeout.ms", "10000")
@@ -125,8 +146,11 @@ impl KafkaConfig {
             // What was deleted before it was read is told, never skipped in silence.
             .set("auto.offset.reset", "error")
             .set("isolation.level", "read_uncommitted")
-            // Batches carry a checksum of their own.
-            .set("check.crcs", "false")
+            // Batches carry a checksum of their own, what Kafka puts around them does not: a flipped
+            // length there would be fetched again and again.
+            .set("check.crcs", "true")
+            // There is no session, but a commit that finds no broker holds up the end for as long.
+            .set("session.timeout.ms", "6000")
             .set("fetch.wait.max.ms", "250")
             .set("fetch.message.max.bytes", (4 << 20).to_string())
             .set("fetch.max.bytes", CONSUMER_FETCH_BYTES_MAX.to_string())
@@ -182,6 +206,14 @@ mod tests {
         let missing =
             KafkaConfig { tls_ca: Some("/nonexistent/ca.pem".into()), ..config("k:1", "t") };
         assert!(missing.validate().unwrap_err().to_string().contains("/nonexistent/ca.pem"));
+    }
+
+    #[test]
+    fn blanks_between_brokers_do_not_reach_a_command() {
+        let plain = config("a:1, b:2", "t");
+        assert_eq!(plain.tool_args(), "--bootstrap-server a:1,b:2");
+        let tls = KafkaConfig { tls_ca: Some("ca.pem".into()), ..plain };
+        assert!(tls.tool_args().ends_with(" --command-config client.properties"));
     }
 
     #[test]

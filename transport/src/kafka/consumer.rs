@@ -9,6 +9,7 @@ use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message as _};
+use rdkafka::metadata::{MetadataPartition, MetadataTopic};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::config::{KafkaConfig, KafkaError};
@@ -122,6 +123,8 @@ impl KafkaConsumer {
             reason: format!("{from} is no offset of Kafka's"),
         })?;
         let list = self.list(partition, Offset::Offset(offset))?;
+        // The client would keep a pause for whenever the partition is assigned again.
+        self.pause(partition, false);
         if self.cursors.remove(&partition).is_some() {
             self.client
                 .incremental_unassign(&list)
@@ -140,13 +143,12 @@ impl KafkaConsumer {
         }
         self.looked_for_growth = Instant::now();
         let found = match self.client.fetch_metadata(Some(&self.config.topic), timeout) {
-            Ok(metadata) => metadata.topics().first().map_or(0, |topic| topic.partitions().len()),
+            Ok(metadata) => metadata.topics().first().map_or(0, partitions_with_leaders),
             Err(error) => {
                 tracing::debug!("cannot look whether the topic has grown: {error}");
                 return;
             }
         };
-        let found = u32::try_from(found).unwrap_or(u32::MAX);
         for partition in self.partitions..found {
             tracing::info!(partition, "the topic has a new partition");
             self.pending.push_back(Event::Assigned { partition });
@@ -167,7 +169,8 @@ impl KafkaConsumer {
             return Some(event);
         }
         self.pending.push_back(event);
-        let reason = "the topic skips them: it was compacted, or holds transactions".to_owned();
+        let reason =
+            "the brokers skip them: damaged, compacted, or marks of transactions".to_owned();
         Some(Event::Missing { partition, from, to: offset, reason })
     }
 
@@ -225,6 +228,13 @@ fn connect(config: &KafkaConfig, group: &str) -> Result<BaseConsumer<Events>, Ka
         .map_err(|error| KafkaError::Client(error.to_string()))
 }
 
+/// How many partitions, from the first on, can be read: those that were just added may wait.
+fn partitions_with_leaders(topic: &MetadataTopic) -> u32 {
+    let has_leader = |partition: &&MetadataPartition| partition.leader() >= 0;
+    let partitions = topic.partitions().iter().take_while(has_leader).count();
+    u32::try_from(partitions).unwrap_or(u32::MAX)
+}
+
 /// A message that no longer borrows from the client.
 struct Received {
     partition: u32,
@@ -260,6 +270,7 @@ impl Consumer for KafkaConsumer {
     }
 
     fn revoke(&mut self, partition: u32) {
+        self.pause(partition, false);
         if self.cursors.remove(&partition).is_none() {
             return;
         }

@@ -74,7 +74,11 @@ fn cause(text: &str) -> String {
 
 impl ClientContext for Events {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        // The same as what `error` gets, with more words; kept for those who look for it.
+        // A setting that does nothing is ours to hear of; the rest comes to `error` as well, as far as
+        // people can do something about it.
+        if facility == "CONFWARN" {
+            tracing::warn!("{}: {message}", self.who);
+        }
         tracing::debug!(target: "librdkafka", ?level, facility, "{message}");
     }
 

@@ -86,6 +86,19 @@ impl KafkaProducer {
     }
 }
 
+impl Drop for KafkaProducer {
+    /// What is still under way may be stored or not; nobody waits in vain for its report.
+    fn drop(&mut self) {
+        *self.client.lock() = None;
+        let left = self.outstanding.lock().end_all();
+        for sent in left {
+            let place = format!("topic {}", self.config.topic);
+            let reason = "the producer ended before the brokers answered".to_owned();
+            sent.acknowledge(Err(SendError::Failed { place, reason }));
+        }
+    }
+}
+
 fn place(config: &KafkaConfig, partition: u32) -> String {
     format!("partition {partition} of topic {}", config.topic)
 }

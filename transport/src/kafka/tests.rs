@@ -123,6 +123,22 @@ fn a_paused_partition_gives_nothing_and_loses_nothing() {
 }
 
 #[test]
+fn what_is_assigned_again_is_not_paused() {
+    let cluster = Cluster::start();
+    send(&cluster.producer(), 0, 0..3);
+    let mut consumer = cluster.consumer();
+    consumer.assign(0, 0).expect("assigned");
+    assert_eq!(read(&mut consumer, 1)[0].1, 0);
+    consumer.pause(0, true);
+    consumer.assign(0, 1).expect("assigned again");
+    assert_eq!(read(&mut consumer, 2)[0].1, 1);
+    consumer.pause(0, true);
+    consumer.revoke(0);
+    consumer.assign(0, 2).expect("assigned after it was revoked");
+    assert_eq!(read(&mut consumer, 1)[0].1, 2);
+}
+
+#[test]
 fn a_revoked_partition_gives_nothing() {
     let cluster = Cluster::start();
     let producer = cluster.producer();
@@ -213,5 +229,7 @@ fn nothing_is_taken_before_the_topic_is_known_nor_beyond_the_limit() {
     assert!(arrived.try_recv().is_err(), "nothing is given up while the brokers are away");
     // What is under way when the producer goes is not told as stored.
     drop(producer);
-    assert!(arrived.try_iter().all(|ack| ack.result.is_err()));
+    let reports: Vec<Ack> = arrived.try_iter().collect();
+    assert_eq!(reports.len() as u64, taken);
+    assert!(reports.iter().all(|ack| ack.result.is_err()));
 }

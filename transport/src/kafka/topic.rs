@@ -9,7 +9,7 @@ use rdkafka::admin::{
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
+use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::metadata::MetadataTopic;
 
 use super::config::{KafkaConfig, KafkaError};
@@ -24,6 +24,9 @@ const ADMIN_TIMEOUT: Duration = Duration::from_secs(15);
 const AGAIN: Duration = Duration::from_millis(200);
 /// How many replicas a created topic gets where there are brokers enough.
 const REPLICATION: usize = 3;
+/// How long fewer brokers than that must be all there are, before a topic is created on them: a cluster
+/// that is coming up shows those that are up.
+const SETTLE: Duration = Duration::from_secs(5);
 
 /// What is wanted of a topic that may have to be created.
 #[derive(Clone, Debug)]
@@ -56,7 +59,7 @@ pub struct Topic {
 pub enum TopicError {
     #[error(transparent)]
     Config(#[from] KafkaError),
-    #[error("no broker of {brokers} answers: {cause}")]
+    #[error("the brokers {brokers} do not answer, or not yet: {cause}")]
     Unreachable { brokers: String, cause: String },
     #[error(
         "topic {topic} does not exist on {brokers}, and creating it is not allowed here: create it, or \
@@ -102,13 +105,26 @@ pub fn ensure_topic(
         let (found, brokers) = probe.look()?;
         match found {
             Some(found) => return check(config, wishes, &probe, &found, brokers),
-            None if created => probe.pause()?,
+            None if created => probe.pause("the topic that was created is not there yet")?,
             None => {
-                create(config, wishes, brokers)?;
-                created = true;
+                let replicas = replicas(wishes, &probe, brokers)?;
+                created = create(&probe, wishes, replicas)?;
             }
         }
     }
+}
+
+/// How many replicas a topic is created with.
+fn replicas(wishes: &TopicWishes, probe: &Probe<'_>, seen: usize) -> Result<usize, TopicError> {
+    if let Some(replicas) = wishes.replication {
+        return Ok(usize::from(replicas));
+    }
+    let (since, mut brokers) = (Instant::now(), seen);
+    while wishes.create && brokers < REPLICATION && since.elapsed() < SETTLE {
+        std::thread::sleep(AGAIN);
+        brokers = probe.look()?.1;
+    }
+    Ok(REPLICATION.min(brokers).max(1))
 }
 
 /// What the brokers say about a topic.
@@ -143,12 +159,12 @@ impl<'a> Probe<'a> {
                         Some(Ok(found)) => return Ok((found, brokers)),
                         Some(Err(Some(error))) => return Err(error),
                         // Its leaders are being elected.
-                        Some(Err(None)) | None => self.pause()?,
+                        Some(Err(None)) | None => self.pause("the topic has no leaders yet")?,
                     }
                 }
                 Err(error) => {
                     tracing::debug!("asking {}: {error}", self.config.brokers);
-                    self.pause()?;
+                    self.pause("none answered in time")?;
                 }
             }
         }
@@ -179,15 +195,15 @@ impl<'a> Probe<'a> {
             if let Some(cluster) = self.client.client().fetch_cluster_id(ASK_TIMEOUT) {
                 return Ok(cluster);
             }
-            self.pause()?;
+            self.pause("the cluster does not tell its id")?;
         }
     }
 
-    /// Waits a little.
+    /// Waits a little. `why` is the cause, if the client knows none.
     ///
     /// # Errors
     /// The time is over.
-    fn pause(&self) -> Result<(), TopicError> {
+    fn pause(&self, why: &str) -> Result<(), TopicError> {
         // Lets the client tell its context why nothing comes.
         if let Some(Err(error)) = self.client.poll(AGAIN) {
             tracing::debug!("{}: {error}", self.config.brokers);
@@ -199,7 +215,7 @@ impl<'a> Probe<'a> {
         let cause = self.client.context().last_cause();
         Err(TopicError::Unreachable {
             brokers: self.config.brokers.clone(),
-            cause: cause.unwrap_or_else(|| "none answered in time".to_owned()),
+            cause: cause.unwrap_or_else(|| why.to_owned()),
         })
     }
 }
@@ -213,8 +229,9 @@ fn options() -> AdminOptions {
     AdminOptions::new().request_timeout(Some(ADMIN_TIMEOUT)).operation_timeout(Some(ADMIN_TIMEOUT))
 }
 
-fn create(config: &KafkaConfig, wishes: &TopicWishes, brokers: usize) -> Result<(), TopicError> {
-    let replicas = wishes.replication.map_or(REPLICATION.min(brokers).max(1), usize::from);
+/// `false` if it is to be tried again.
+fn create(probe: &Probe<'_>, wishes: &TopicWishes, replicas: usize) -> Result<bool, TopicError> {
+    let config = probe.config;
     let settings = settings_for(replicas, wishes.retention);
     let topic = config.topic.clone();
     let command = create_command(config, wishes.partitions, replicas, &settings);
@@ -226,20 +243,36 @@ fn create(config: &KafkaConfig, wishes: &TopicWishes, brokers: usize) -> Result<
     let new = NewTopic::new(&topic, partitions, TopicReplication::Fixed(count(replicas)));
     let new = settings.iter().fold(new, |new, (name, value)| new.set(name, value));
     let answer = block_on(admin(config)?.create_topics([&new], &options()));
-    let refusal = match answer {
-        Ok(results) => match results.into_iter().next() {
-            // The other end may have been faster.
-            Some(Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => {
-                tracing::info!(partitions, replicas, "topic {topic} was created");
-                return Ok(());
-            }
-            Some(Err((_, code))) => code.to_string(),
-            None => "no answer".to_owned(),
-        },
-        Err(ClientError::AdminOp(code)) => code.to_string(),
-        Err(error) => error.to_string(),
+    let code = match answer {
+        Ok(results) => results.into_iter().next().and_then(Result::err).map(|(_, code)| code),
+        Err(error) => Some(error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown)),
     };
-    Err(TopicError::NotCreated { topic, reason: refusal, command })
+    match code {
+        None => {
+            tracing::info!(partitions, replicas, "topic {topic} was created");
+            Ok(true)
+        }
+        // The other end was faster.
+        Some(RDKafkaErrorCode::TopicAlreadyExists) => Ok(true),
+        Some(code) if passes(code) => probe.pause(&code.to_string()).map(|()| false),
+        Some(code) => Err(TopicError::NotCreated { topic, reason: code.to_string(), command }),
+    }
+}
+
+/// Whether an administrator's request may succeed when it is asked again: brokers come and go.
+fn passes(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::RequestTimedOut
+            | RDKafkaErrorCode::OperationTimedOut
+            | RDKafkaErrorCode::NotController
+            | RDKafkaErrorCode::BrokerTransportFailure
+            | RDKafkaErrorCode::AllBrokersDown
+            | RDKafkaErrorCode::BrokerNotAvailable
+            | RDKafkaErrorCode::NetworkException
+            | RDKafkaErrorCode::UnknownTopicOrPartition
+            | RDKafkaErrorCode::LeaderNotAvailable
+    )
 }
 
 fn create_command(
@@ -248,11 +281,11 @@ fn create_command(
     replicas: usize,
     settings: &[(&'static str, String)],
 ) -> String {
-    let KafkaConfig { brokers, topic, .. } = config;
+    let (tool, topic) = (config.tool_args(), &config.topic);
     let settings: String =
         settings.iter().map(|(name, value)| format!(" --config {name}={value}")).collect();
     format!(
-        "kafka-topics.sh --bootstrap-server {brokers} --create --topic {topic} --partitions {partitions} \
+        "kafka-topics.sh {tool} --create --topic {topic} --partitions {partitions} \
          --replication-factor {replicas}{settings}"
     )
 }
@@ -267,38 +300,46 @@ fn check(
     let topic = config.topic.clone();
     let mut doubts = Vec::new();
     if found.replicas < 2 {
-        if brokers > 1 {
+        if brokers > 1 && wishes.replication != Some(1) {
             return Err(TopicError::OneReplica { topic, brokers });
         }
         doubts.push(format!(
             "topic {topic} is kept by one broker alone: what it has acknowledged is lost with its disk"
         ));
     }
-    match settings_in_effect(config) {
-        Ok(settings) => {
-            let value = |name: &str| settings.get(name).and_then(|entry| entry.value.as_deref());
-            let faults = faults(value, found.replicas, wishes.retention_min);
-            if !faults.is_empty() {
-                let command = mend(&faults, &config.brokers, &topic);
-                let faults = faults.iter().map(|fault| format!("  {fault}\n")).collect();
-                return Err(TopicError::Refused { topic, faults, command });
-            }
+    if let Some(settings) = settings_in_effect(probe)? {
+        let value = |name: &str| settings.get(name).and_then(|entry| entry.value.as_deref());
+        let faults = faults(value, found.replicas, wishes.retention_min);
+        if !faults.is_empty() {
+            let command = mend(&faults, config);
+            let faults = faults.iter().map(|fault| format!("  {fault}\n")).collect();
+            return Err(TopicError::Refused { topic, faults, command });
         }
-        Err(reason) => doubts.push(format!(
-            "the settings of topic {topic} cannot be checked ({reason}): grant DescribeConfigs on it"
-        )),
+    } else {
+        doubts.push(format!(
+            "the settings of topic {topic} cannot be checked: grant DescribeConfigs on it"
+        ));
     }
     Ok(Topic { cluster: probe.cluster()?, name: topic, partitions: found.partitions, doubts })
 }
 
-/// The topic's settings, with what the brokers add.
-fn settings_in_effect(config: &KafkaConfig) -> Result<ConfigResource, String> {
-    let topic = ResourceSpecifier::Topic(&config.topic);
-    let admin = admin(config).map_err(|error| error.to_string())?;
-    let answer = block_on(admin.describe_configs([&topic], &options()));
-    match answer.map_err(|error| error.to_string())?.into_iter().next() {
-        Some(Ok(settings)) => Ok(settings),
-        Some(Err(code)) => Err(code.to_string()),
-        None => Err("no answer".to_owned()),
+/// The topic's settings, with what the brokers add; `None` if this client may not see them.
+fn settings_in_effect(probe: &Probe<'_>) -> Result<Option<ConfigResource>, TopicError> {
+    let topic = ResourceSpecifier::Topic(&probe.config.topic);
+    let admin = admin(probe.config)?;
+    loop {
+        let answer = block_on(admin.describe_configs([&topic], &options()));
+        let code = match answer.map(|results| results.into_iter().next()) {
+            Ok(Some(Ok(settings))) => return Ok(Some(settings)),
+            Ok(Some(Err(code))) => code,
+            Ok(None) => RDKafkaErrorCode::Unknown,
+            Err(error) => error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown),
+        };
+        match code {
+            RDKafkaErrorCode::TopicAuthorizationFailed
+            | RDKafkaErrorCode::ClusterAuthorizationFailed => return Ok(None),
+            // A broker may not know the topic yet that another one has created.
+            code => probe.pause(&format!("the topic's settings are not told: {code}"))?,
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::config::TOPIC_MESSAGE_BYTES;
+use super::config::{KafkaConfig, TOPIC_MESSAGE_BYTES, TOPIC_MESSAGE_BYTES_MAX};
 
 /// The least `retention.bytes` of a partition: what the store may have to read again after a crash,
 /// several times over.
@@ -46,9 +46,18 @@ pub(super) fn faults<'a>(
     );
     demand(
         "max.message.bytes",
-        &|found| at_least(found, TOPIC_MESSAGE_BYTES as i64),
+        &|found| {
+            at_least(found, TOPIC_MESSAGE_BYTES as i64)
+                && !at_least(found, TOPIC_MESSAGE_BYTES_MAX as i64 + 1)
+        },
         TOPIC_MESSAGE_BYTES.to_string(),
-        "a large batch would never be taken",
+        "a large batch would never be taken, or a stranger's could never be read and held up the rest",
+    );
+    demand(
+        "compression.type",
+        &|found| found == "uncompressed",
+        "uncompressed".to_owned(),
+        "a stranger's message that inflates to gigabytes would reach every aggregator as it is",
     );
     demand(
         "cleanup.policy",
@@ -102,11 +111,12 @@ fn at_least(found: &str, least: i64) -> bool {
 }
 
 /// The command with which Kafka's own tools mend the faults.
-pub(super) fn mend(faults: &[Fault], brokers: &str, topic: &str) -> String {
+pub(super) fn mend(faults: &[Fault], config: &KafkaConfig) -> String {
+    let (tool, topic) = (config.tool_args(), &config.topic);
     let settings: Vec<String> =
         faults.iter().map(|fault| format!("{}={}", fault.name, fault.wanted)).collect();
     format!(
-        "kafka-configs.sh --bootstrap-server {brokers} --alter --entity-type topics --entity-name \
+        "kafka-configs.sh {tool} --alter --entity-type topics --entity-name \
          {topic} --add-config {}",
         settings.join(",")
     )
@@ -122,7 +132,8 @@ pub(super) fn settings_for(replicas: usize, retention: Duration) -> Vec<(&'stati
         ("retention.bytes", "-1".to_owned()),
         ("unclean.leader.election.enable", "false".to_owned()),
         ("min.insync.replicas", in_sync_wanted(replicas).to_string()),
-        ("compression.type", "producer".to_owned()),
+        // Batches are compressed already.
+        ("compression.type", "uncompressed".to_owned()),
     ]
 }
 
@@ -155,6 +166,8 @@ mod tests {
         for (name, value, replicas) in [
             ("message.timestamp.type", "CreateTime", 3),
             ("max.message.bytes", "1048588", 3),
+            ("max.message.bytes", "200000000", 3),
+            ("compression.type", "producer", 3),
             ("cleanup.policy", "compact", 3),
             ("cleanup.policy", "compact,delete", 3),
             ("retention.ms", "3599999", 3),
@@ -194,7 +207,13 @@ mod tests {
             why: "",
         };
         let faults = [fault("cleanup.policy", "delete"), fault("retention.ms", "3600000")];
-        let command = mend(&faults, "k:9092", "logs");
+        let config = KafkaConfig {
+            brokers: "k:9092".into(),
+            topic: "logs".into(),
+            client_id: String::new(),
+            tls_ca: None,
+        };
+        let command = mend(&faults, &config);
         assert!(command.ends_with("--add-config cleanup.policy=delete,retention.ms=3600000"));
         assert!(
             command.contains("--bootstrap-server k:9092") && command.contains("--entity-name logs")
