@@ -175,6 +175,8 @@ fn garbage_is_passed_over_and_a_newer_version_is_not() {
     assert_eq!(texts(&bed), ["still here"]);
     let mut newer = message(1, 3, 0, &[b"from the future"]).to_vec();
     newer[4] = 200;
+    let crc = crc32c::crc32c(&newer[..76]);
+    newer[76..80].copy_from_slice(&crc.to_le_bytes());
     assert!(bed.store().ingest(0, 3, newer.into()).is_err());
     assert_eq!(bed.store().position(0), 3);
 }

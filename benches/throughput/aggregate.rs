@@ -5,8 +5,8 @@ use std::path::Path;
 use prometheus::Registry;
 use sawlog_aggregator::{Aggregator, Store, StoreConfig};
 
-use crate::measure::{bytes_below, cpu_seconds, say, wait_for};
 use crate::prepare::{end_of, open_log};
+use crate::process::{bytes_below, cpu_seconds, say, wait_for};
 
 /// The counters that tell what was done.
 const COUNTERS: [&str; 5] = ["batches", "lines", "seals", "blocks", "adopted_frames"];

@@ -15,8 +15,8 @@ use sawlog_transport::{Batch, Consumer, Event, LineColumns};
 use tantivy::schema::{FAST, Field, STORED, STRING, Schema, TEXT};
 use tantivy::{Index, IndexWriter, TantivyDocument};
 
-use crate::measure::{bytes_below, cpu_seconds, say};
 use crate::prepare::{end_of, open_log};
+use crate::process::{bytes_below, cpu_seconds, say};
 
 const WRITER_BYTES: usize = 64_000_000;
 /// Text between two commits: as much as a seal takes.

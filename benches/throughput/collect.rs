@@ -9,8 +9,8 @@ use bytes::Bytes;
 use sawlog_collector::{Collector, Config};
 use sawlog_transport::{Ack, AckSender, Position, Producer, SendError};
 
-use crate::measure::{bytes_below, cpu_seconds, say, wait_for};
 use crate::prepare::FILES;
+use crate::process::{bytes_below, cpu_seconds, say, wait_for};
 
 /// How long a stop may take.
 const PATIENCE: Duration = Duration::from_secs(120);

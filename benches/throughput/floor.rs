@@ -5,8 +5,8 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use crate::measure::{cpu_seconds, say};
 use crate::prepare::FILES;
+use crate::process::{cpu_seconds, say};
 
 /// Text compressed at once: as much as the largest frame has.
 const UNIT_BYTES: usize = 256 * 1024;

@@ -14,6 +14,8 @@
 
 #[path = "../corpus/mod.rs"]
 mod corpus;
+#[path = "../process/mod.rs"]
+mod process;
 
 mod aggregate;
 mod baseline;
@@ -28,7 +30,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use corpus::Corpus;
-use measure::{Measured, Task};
+use measure::Task;
+use process::Measured;
 use report::{Row, Verdicts};
 
 /// Below this size start-up costs and the last seal weigh too much to judge: MB.
@@ -57,7 +60,7 @@ const CASES: [Case; 4] = [
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     if let [flag, task, dir] = &args[..]
-        && flag == measure::CHILD_FLAG
+        && flag == process::CHILD_FLAG
     {
         Task::parse(task).run(Path::new(dir));
         return ExitCode::SUCCESS;
@@ -159,7 +162,7 @@ fn print_rows(
         baseline: Some(baseline),
     };
     disk("aggregator, bytes on disk per byte", aggregate.number("disk"), least).print();
-    let with_log = aggregate.number("disk") + measure::bytes_below(&dir.join(prepare::LOG)) as f64;
+    let with_log = aggregate.number("disk") + process::bytes_below(&dir.join(prepare::LOG)) as f64;
     disk("the same with what the log still holds", with_log, least).print();
     let memory = |what, value: &Measured, baseline: Option<&Measured>| Row {
         what,

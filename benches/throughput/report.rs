@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use crate::measure::Measured;
+use crate::process::Measured;
 
 /// One line of the table.
 pub(crate) struct Row {

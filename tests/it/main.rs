@@ -2,18 +2,22 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test a panic with the place is the right answer")]
 
+mod agent;
 mod bad_input;
 mod config;
 mod corpus;
 mod crash_points;
 mod demo;
 mod exactly_once;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod listing_commands;
 mod logql;
 mod mesos_logger;
 mod node;
 mod places;
 mod push;
+mod random;
 mod retention;
 mod search_command;
 mod streams_api;

@@ -27,6 +27,8 @@ pub(crate) struct Node {
 #[derive(Clone)]
 pub(crate) struct Setup {
     pub(crate) data: PathBuf,
+    /// The subcommand.
+    role: &'static str,
     args: Vec<String>,
     abort_at: Option<String>,
     /// A copy of the binary that user nobody may run.
@@ -38,7 +40,19 @@ const NOBODY: u32 = 65534;
 
 impl Setup {
     pub(crate) fn new(data: &Path) -> Self {
-        Self { data: data.to_owned(), args: Vec::new(), abort_at: None, as_nobody: None }
+        Self {
+            data: data.to_owned(),
+            role: "run",
+            args: Vec::new(),
+            abort_at: None,
+            as_nobody: None,
+        }
+    }
+
+    /// Another role than `run`, which is all of them.
+    pub(crate) fn role(mut self, role: &'static str) -> Self {
+        self.role = role;
+        self
     }
 
     pub(crate) fn arg(mut self, name: &str, value: impl AsRef<Path>) -> Self {
@@ -79,16 +93,14 @@ impl Setup {
     fn nowhere(&self) -> Vec<PathBuf> {
         let flag = "--look-under";
         let is_told = self.args.iter().any(|arg| arg == flag);
-        if is_told { Vec::new() } else { vec![flag.into(), self.data.join("nowhere")] }
+        if is_told || self.role != "run" {
+            Vec::new()
+        } else {
+            vec![flag.into(), self.data.join("nowhere")]
+        }
     }
 
-    /// Starts the process and waits until it listens.
-    pub(crate) fn start(&self) -> Node {
-        self.try_start().unwrap_or_else(|log| panic!("sawlog run ended at its start:\n{log}"))
-    }
-
-    /// `Err` with what it said, if it ended before it listened.
-    pub(crate) fn try_start(&self) -> Result<Node, String> {
+    fn command(&self) -> Command {
         let mut command = match &self.as_nobody {
             None => sawlog(),
             Some(binary) => {
@@ -98,18 +110,34 @@ impl Setup {
             }
         };
         command
-            .arg("run")
+            .arg(self.role)
             .args(["--listen", "127.0.0.1:0", "--data"])
             .arg(&self.data)
             .args(&self.args)
             .args(self.nowhere())
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped());
+            .stdout(Stdio::null());
         if let Some(point) = &self.abort_at {
             command.env("SAWLOG_ABORT_AT", point);
         }
-        let mut child = command.spawn().expect("the binary starts");
+        command
+    }
+
+    /// Runs a process that ends by itself: its exit code, and what it said.
+    pub(crate) fn run_to_end(&self) -> (Option<i32>, String) {
+        let output = self.command().stderr(Stdio::piped()).output().expect("the binary starts");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+
+    /// Starts the process and waits until it listens.
+    pub(crate) fn start(&self) -> Node {
+        self.try_start()
+            .unwrap_or_else(|log| panic!("sawlog {} ended at its start:\n{log}", self.role))
+    }
+
+    /// `Err` with what it said, if it ended before it listened.
+    pub(crate) fn try_start(&self) -> Result<Node, String> {
+        let mut child = self.command().stderr(Stdio::piped()).spawn().expect("the binary starts");
         let mut stderr = BufReader::new(child.stderr.take().expect("stderr is piped"));
         let log = Arc::new(Mutex::new(String::new()));
         let mut line = String::new();
@@ -196,6 +224,15 @@ impl Node {
         kib.unwrap_or(0) * 1024
     }
 
+    /// Whether it holds a file open below a directory, deleted or not.
+    pub(crate) fn has_open(&self, dir: &Path) -> bool {
+        let files = std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap();
+        let is_below = |file: std::fs::DirEntry| {
+            std::fs::read_link(file.path()).is_ok_and(|path| path.starts_with(dir) && path != dir)
+        };
+        files.filter_map(Result::ok).any(is_below)
+    }
+
     /// GET with parameters: status and body.
     pub(crate) fn get(&self, path: &str, params: &[(&str, &str)]) -> (u16, Vec<u8>) {
         self.try_get(path, params).expect("the server answers")
@@ -253,14 +290,14 @@ impl Node {
         Ok(value.as_str().map_or(0, |text| text.parse().unwrap_or(0)))
     }
 
-    /// A metric's value (the first series of that name).
+    /// A metric's value: the sum of all series of that name.
     pub(crate) fn metric(&self, name: &str) -> f64 {
         let (_, body) = self.get("/metrics", &[]);
         let text = String::from_utf8_lossy(&body);
-        let line = text
-            .lines()
-            .find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{'])));
-        line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0.0)
+        let series = text.lines().filter(|line| {
+            line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{']))
+        });
+        series.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
     }
 }
 

@@ -138,15 +138,17 @@ impl FixedHeader {
             return Err(DecodeError::Magic { found: magic });
         }
         let [version, codec, flag_low, flag_high] = take::<4>(&mut bytes);
+        // Later versions keep the header's length, its checksum and the batch's length where they are:
+        // whoever waits for an upgrade must not wait because of a flipped bit.
+        let crc = u32::from_le_bytes(take(&mut &header_bytes[76..]));
+        if crc != crc32c::crc32c(&header_bytes[..76]) {
+            return Err(DecodeError::Checksum { what: "header" });
+        }
         if version > VERSION {
             return Err(DecodeError::Version { found: version });
         }
         if version == 0 {
             return Err(DecodeError::Malformed { what: "version" });
-        }
-        let crc = u32::from_le_bytes(take(&mut &header_bytes[76..]));
-        if crc != crc32c::crc32c(&header_bytes[..76]) {
-            return Err(DecodeError::Checksum { what: "header" });
         }
         // The low byte of the flags must be understood, the high byte may be ignored.
         if flag_low != 0 {

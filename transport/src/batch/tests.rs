@@ -140,6 +140,10 @@ fn every_truncation_is_refused() {
 fn a_newer_version_is_told_apart_from_garbage() {
     let mut newer = sample(Codec::None).to_vec();
     newer[4] = 2;
+    let flipped = Batch::decode(newer.clone().into());
+    assert!(matches!(flipped, Err(DecodeError::Checksum { what: "header" })));
+    let crc = crc32c::crc32c(&newer[..76]);
+    newer[76..80].copy_from_slice(&crc.to_le_bytes());
     assert!(matches!(Batch::decode(newer.into()), Err(DecodeError::Version { found: 2 })));
     let garbage = Bytes::from_static(&[7; 200]);
     assert!(matches!(Batch::decode(garbage), Err(DecodeError::Magic { .. })));
