@@ -1,12 +1,13 @@
 //! The one binary: parses arguments, composes the crates, waits.
 
 mod abort_points;
+mod args;
 mod build_info;
 mod cli;
 mod config;
 mod demo;
-mod node;
 mod places;
+mod roles;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -14,7 +15,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches};
 
 use cli::{Cli, Command};
-use config::Given;
+use config::{Asked, Config, Given};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
@@ -23,7 +24,13 @@ fn main() -> ExitCode {
     let given = Given::of(&matches);
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     match cli.command {
-        Command::Run(args) => run(&args, &given),
+        Command::Run(args) => start("run", Asked::run(*args), &given, roles::run),
+        Command::Collector(args) => {
+            start("collector", Asked::collector(*args), &given, roles::collector)
+        }
+        Command::Aggregator(args) => {
+            start("aggregator", Asked::aggregator(*args), &given, roles::aggregator)
+        }
         Command::Search(args) => sawlog_query::cli::search::run(&args),
         Command::Tail(args) => sawlog_query::cli::follow::run(&args),
         Command::Labels(args) => sawlog_query::cli::labels::run(&args),
@@ -49,15 +56,22 @@ fn completions(shell: clap_complete::Shell) -> ExitCode {
     }
 }
 
-fn run(args: &cli::RunArgs, given: &Given) -> ExitCode {
+/// Starts a role with what it was asked.
+fn start(
+    role: &str,
+    asked: Asked,
+    given: &Given,
+    main: impl FnOnce(Config) -> anyhow::Result<()>,
+) -> ExitCode {
     start_log();
-    let config = match config::Config::resolve(args, given) {
+    let config = match Config::resolve(&asked, given) {
         Ok(config) => config,
-        Err(err) => return fail(&err, cli::EXIT_CONFIG),
+        Err(err) => return fail(role, &err, cli::EXIT_CONFIG),
     };
-    match node::run(config) {
+    match main(config) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(err) => fail(&err, 1),
+        Err(err) if err.is::<roles::Unusable>() => fail(role, &err, cli::EXIT_CONFIG),
+        Err(err) => fail(role, &err, 1),
     }
 }
 
@@ -78,7 +92,7 @@ fn start_log() {
     }
 }
 
-fn fail(err: &anyhow::Error, code: u8) -> ExitCode {
-    eprintln!("sawlog run: {err:#}");
+fn fail(role: &str, err: &anyhow::Error, code: u8) -> ExitCode {
+    eprintln!("sawlog {role}: {err:#}");
     ExitCode::from(code)
 }

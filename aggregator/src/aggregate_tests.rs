@@ -147,6 +147,8 @@ impl Bed {
     fn send_newer(&self, partition: u32) {
         let mut newer = message(99, 1, 0, &[b"from the future"]).to_vec();
         newer[4] = 200;
+        let crc = crc32c::crc32c(&newer[..76]);
+        newer[76..80].copy_from_slice(&crc.to_le_bytes());
         self.send(partition, newer.into());
     }
 

@@ -276,7 +276,7 @@ mod tests {
         assert_eq!(s.producer.tags(), [0, 1, 2]);
         s.producer.ack(2, true);
         s.producer.ack(1, true);
-        assert_eq!(s.stored(0), []);
+        assert_eq!(s.stored(0), [] as [u64; 0]);
         assert_eq!(s.in_flight.text_bytes(), 30);
         s.producer.ack(0, true);
         assert_eq!(s.stored(0), [0, 1, 2]);
@@ -317,7 +317,7 @@ mod tests {
         let mut s = setup(2, 1);
         s.send(0);
         s.producer.ack(0, false);
-        assert_eq!(s.stored(0), []);
+        assert_eq!(s.stored(0), [] as [u64; 0]);
         *s.producer.room.lock() = 9;
         s.send(99);
         assert_eq!(s.producer.tags(), [] as [u64; 0]);
@@ -325,7 +325,7 @@ mod tests {
         assert_eq!(s.producer.tags(), [0, 1]);
         s.producer.ack(1, true);
         s.producer.ack(0, false);
-        assert_eq!(s.stored(100), []);
+        assert_eq!(s.stored(100), [] as [u64; 0]);
         s.send(299);
         assert_eq!(s.producer.tags(), [] as [u64; 0]);
         s.send(300);

@@ -6,9 +6,11 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
+use super::Asked;
 use super::file::{self, Overruled};
 use super::{Config, Given};
-use crate::cli::{EXIT_CONFIG, RunArgs};
+use crate::args::{AggregatorArgs, CollectorArgs, RunArgs};
+use crate::cli::EXIT_CONFIG;
 
 /// What to do with the configuration.
 #[derive(Args, Debug)]
@@ -24,15 +26,43 @@ enum Action {
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
-    /// Show the settings that `sawlog run` would use with these flags, and where each comes from
-    Show(Box<RunArgs>),
+    /// Show the settings that a role would use with these flags, and where each comes from
+    Show(Box<ShowArgs>),
+}
+
+#[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
+struct ShowArgs {
+    #[command(subcommand)]
+    role: Option<RoleArgs>,
+    #[command(flatten)]
+    run: RunArgs,
+}
+
+/// Whose settings are shown, if not those of `sawlog run`.
+#[derive(Subcommand, Debug)]
+enum RoleArgs {
+    /// Show those of `sawlog collector`
+    Collector(Box<CollectorArgs>),
+    /// Show those of `sawlog aggregator`
+    Aggregator(Box<AggregatorArgs>),
+}
+
+impl ShowArgs {
+    fn asked(&self) -> Asked {
+        match &self.role {
+            None => Asked::run(self.run.clone()),
+            Some(RoleArgs::Collector(args)) => Asked::collector((**args).clone()),
+            Some(RoleArgs::Aggregator(args)) => Asked::aggregator((**args).clone()),
+        }
+    }
 }
 
 /// Runs the subcommand.
 pub(crate) fn run(args: &ConfigArgs, given: &Given) -> ExitCode {
     let outcome = match &args.action {
         Action::Check { file } => check(file),
-        Action::Show(args) => Config::effective(args, given)
+        Action::Show(args) => Config::effective(&args.asked(), given)
             .map(|(_, effective)| effective.to_string())
             .map_err(|error| format!("{error:#}")),
     };

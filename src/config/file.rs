@@ -11,13 +11,14 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::kafka::{self, KafkaTable};
 use super::{is_open_to_all, open_to_all, values};
 
 /// The longest configuration that is read.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Each key, with an example of how it is written.
-pub(super) const KEYS: [(&str, &str); 9] = [
+pub(super) const KEYS: [(&str, &str); 10] = [
     ("data", r#"data = "/var/lib/sawlog""#),
     ("listen", r#"listen = "127.0.0.1:7411""#),
     ("mesos_work_dir", r#"mesos_work_dir = "/var/lib/mesos""#),
@@ -27,6 +28,7 @@ pub(super) const KEYS: [(&str, &str); 9] = [
     ("retention_bytes", r#"retention_bytes = "100GB""#),
     ("demo", "demo = false"),
     ("no_auth_i_know", "no_auth_i_know = false"),
+    ("kafka", r#"kafka.brokers = "kafka1:9092""#),
 ];
 
 /// What a file says; `None` where it is silent.
@@ -41,6 +43,7 @@ pub(super) struct File {
     pub(super) retention_bytes: Option<Placed<u64>>,
     pub(super) demo: Option<Placed<bool>>,
     pub(super) no_auth_i_know: Option<Placed<bool>>,
+    pub(super) kafka: KafkaTable,
 }
 
 /// A value and the line in which it stands, from 1 on.
@@ -131,7 +134,7 @@ pub(super) fn parse(path: &Path, text: &str, overruled: Overruled) -> Result<Fil
 type Value<'i> = Spanned<DeValue<'i>>;
 
 /// Turns values into settings and collects what is wrong with them.
-struct Reader<'a> {
+pub(super) struct Reader<'a> {
     text: &'a str,
     overruled: Overruled,
     problems: Vec<Problem>,
@@ -152,11 +155,23 @@ impl Reader<'_> {
                 "retention_bytes" => file.retention_bytes = self.size(name, value),
                 "demo" => file.demo = self.boolean(name, value),
                 "no_auth_i_know" => file.no_auth_i_know = self.boolean(name, value),
-                _ => self.problem(&key.span(), unknown(name)),
+                "kafka" => file.kafka = self.kafka(name, value),
+                _ => self.unknown(&key.span(), name),
             }
         }
         self.check_listen(&file);
         file
+    }
+
+    fn kafka(&mut self, name: &str, value: &Value<'_>) -> KafkaTable {
+        match value.get_ref() {
+            DeValue::Table(table) => KafkaTable::read(self, table),
+            _ => self.wrong_type(name, value).unwrap_or_default(),
+        }
+    }
+
+    pub(super) fn unknown(&mut self, span: &Range<usize>, name: &str) {
+        self.problem(span, unknown(name));
     }
 
     fn check_listen(&mut self, file: &File) {
@@ -176,7 +191,7 @@ impl Reader<'_> {
         })
     }
 
-    fn parsed<T>(
+    pub(super) fn parsed<T>(
         &mut self,
         name: &str,
         value: &Value<'_>,
@@ -202,7 +217,7 @@ impl Reader<'_> {
         }
     }
 
-    fn path(&mut self, name: &str, value: &Value<'_>) -> Option<Placed<PathBuf>> {
+    pub(super) fn path(&mut self, name: &str, value: &Value<'_>) -> Option<Placed<PathBuf>> {
         self.parsed(name, value, |text| match text {
             "" => Err("the path is empty: name a directory".to_owned()),
             text => Ok(PathBuf::from(text)),
@@ -229,13 +244,30 @@ impl Reader<'_> {
         self.checked(name, value, bytes)
     }
 
-    fn boolean(&mut self, name: &str, value: &Value<'_>) -> Option<Placed<bool>> {
+    /// A whole number, which may also be written as text.
+    pub(super) fn number<T>(
+        &mut self,
+        name: &str,
+        value: &Value<'_>,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<Placed<T>> {
+        let DeValue::Integer(number) = value.get_ref() else {
+            return self.parsed(name, value, parse);
+        };
+        let text = match u64::from_str_radix(number.as_str(), number.radix()) {
+            Ok(number) => number.to_string(),
+            Err(_) => number.to_string(),
+        };
+        self.checked(name, value, parse(&text))
+    }
+
+    pub(super) fn boolean(&mut self, name: &str, value: &Value<'_>) -> Option<Placed<bool>> {
         let DeValue::Boolean(set) = value.get_ref() else { return self.wrong_type(name, value) };
         Some(self.placed(*set, value))
     }
 
     fn wrong_type<T>(&mut self, name: &str, value: &Value<'_>) -> Option<T> {
-        let example = KEYS.iter().find(|(key, _)| *key == name).map_or("", |(_, example)| example);
+        let example = all_keys().find(|(key, _)| *key == name).map_or("", |(_, example)| example);
         let found = value.get_ref().type_str();
         self.problem(
             &value.span(),
@@ -274,16 +306,32 @@ pub(super) fn glob_text(text: &str) -> Result<String, String> {
     alone.validate().map(|()| text.to_owned()).map_err(|error| error.to_string())
 }
 
+/// The keys at the top, and those of tables with the table's name before them.
+fn all_keys() -> impl Iterator<Item = (&'static str, &'static str)> {
+    KEYS.into_iter().chain(kafka::KEYS)
+}
+
 fn unknown(name: &str) -> String {
-    let distance = |key: &str| strsim::damerau_levenshtein(key, &name.replace('-', "_"));
-    let nearest = KEYS.iter().map(|(key, _)| (distance(key), *key)).min();
+    let written = name.replace('-', "_");
+    // A key may have been written outside of its table.
+    let distance = |key: &str| {
+        let alone = key.rsplit('.').next().unwrap_or(key);
+        let whole = strsim::damerau_levenshtein(key, &written);
+        whole.min(strsim::damerau_levenshtein(alone, &written))
+    };
+    let nearest = all_keys().map(|(key, _)| (distance(key), key)).min();
     match nearest {
-        Some((distance, key)) if distance <= key.len().div_ceil(3) => {
+        Some((distance, key))
+            if distance <= key.rsplit('.').next().unwrap_or(key).len().div_ceil(3) =>
+        {
             format!("unknown key `{name}`: did you mean `{key}`?")
         }
         _ => {
-            let keys = KEYS.map(|(key, _)| key).join(", ");
-            format!("unknown key `{name}`: there are {keys}")
+            let table = name.split_once('.').map_or("", |(table, _)| table);
+            let here =
+                all_keys().filter(|(key, _)| key.split_once('.').map_or("", |(t, _)| t) == table);
+            let keys: Vec<&str> = here.map(|(key, _)| key).collect();
+            format!("unknown key `{name}`: there are {}", keys.join(", "))
         }
     }
 }

@@ -3,7 +3,9 @@
 
 mod command;
 mod file;
+mod kafka;
 mod origin;
+mod role;
 mod values;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -12,17 +14,27 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 
-use crate::cli::RunArgs;
 use file::{File, Overruled};
 use origin::Effective;
 
 pub(crate) use command::{ConfigArgs, run as run_command};
+pub(crate) use kafka::Kafka;
+#[cfg(not(feature = "kafka"))]
+pub(crate) use kafka::WITHOUT_KAFKA;
 pub(crate) use origin::Given;
-pub(crate) use values::{address, duration, size};
+pub(crate) use role::Asked;
+#[cfg(feature = "kafka")]
+pub(crate) use values::TOPIC_RETENTION_MIN;
+pub(crate) use values::{
+    address, brokers, duration, group, partitions, replication, size, topic, topic_retention,
+};
 
 /// Where to listen, and where `sawlog search` asks, unless something else is said.
 pub(crate) const DEFAULT_LISTEN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 7411);
+/// A collector's own, which answers no searches.
+pub(crate) const DEFAULT_COLLECTOR_LISTEN: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 7412);
 const DEFAULT_SEAL_INTERVAL: Duration = Duration::from_secs(600);
 
 /// What a run needs to know.
@@ -44,6 +56,8 @@ pub(crate) struct Config {
     pub(crate) demo_rotate_bytes: usize,
     /// The directory below which the usual places are looked for.
     pub(crate) look_under: PathBuf,
+    /// Of the roles that meet through it.
+    pub(crate) kafka: Option<Kafka>,
 }
 
 impl Config {
@@ -51,66 +65,53 @@ impl Config {
     ///
     /// # Errors
     /// The file cannot be used (all that is wrong in it), or the settings do not go together.
-    pub(crate) fn resolve(args: &RunArgs, given: &Given) -> anyhow::Result<Self> {
-        Ok(Self::effective(args, given)?.0)
+    pub(crate) fn resolve(asked: &Asked, given: &Given) -> anyhow::Result<Self> {
+        Ok(Self::effective(asked, given)?.0)
     }
 
     /// The same, with where each value comes from.
-    fn effective(args: &RunArgs, given: &Given) -> anyhow::Result<(Self, Effective)> {
-        let file = match &args.config {
-            Some(path) => read(path, args, given)?,
+    fn effective(asked: &Asked, given: &Given) -> anyhow::Result<(Self, Effective)> {
+        let mut file = match &asked.process.config {
+            Some(path) => read(path, asked, given)?,
             None => File::default(),
         };
-        let mut from = Effective::new(given, args.config.clone());
-        let data = from.pick("data", args.data.clone(), file.data);
-        let listen = from.pick("listen", args.listen, file.listen);
-        let mesos_work_dir =
-            from.pick("mesos_work_dir", args.mesos_work_dir.clone(), file.mesos_work_dir);
-        let paths = (!args.paths.is_empty()).then(|| args.paths.clone());
-        let paths = from.pick("paths", paths, file.paths);
-        let seal_interval = from.pick("seal_interval", args.seal_interval, file.seal_interval);
-        let retention = from.pick("retention", args.retention, file.retention);
-        let retention_bytes =
-            from.pick("retention_bytes", args.retention_bytes, file.retention_bytes);
-        if !args.tiny_retention_i_know {
-            check_retention(retention, retention_bytes)?;
-        }
-        let demo = from.pick("demo", given.flag("demo", args.demo), file.demo);
-        let no_auth = given.flag("no_auth_i_know", args.no_auth_i_know);
-        let no_auth = from.pick("no_auth_i_know", no_auth, file.no_auth_i_know).unwrap_or(false);
-        let config = Self {
+        let mut from = Effective::new(given, asked.process.config.clone());
+        let data = from.pick("data", asked.process.data.clone(), file.data.take());
+        let listen = from.pick("listen", asked.process.listen, file.listen.take());
+        let no_auth = given.flag("no_auth_i_know", asked.process.no_auth_i_know);
+        let no_auth = from.pick("no_auth_i_know", no_auth, file.no_auth_i_know.take());
+        let mut config = Self {
             data: absolute(&data.unwrap_or_else(|| "sawlog-data".into()))?,
-            listen: listen.unwrap_or(DEFAULT_LISTEN),
-            mesos_work_dir: mesos_work_dir.as_deref().map(absolute).transpose()?,
-            paths: paths
-                .unwrap_or_default()
-                .iter()
-                .map(|glob| absolute_glob(glob))
-                .collect::<Result<_, _>>()?,
-            seal_interval: seal_interval.unwrap_or(DEFAULT_SEAL_INTERVAL),
-            retention,
-            retention_bytes,
-            demo: demo.unwrap_or(false),
-            demo_rotate_bytes: args.demo_rotate_bytes.unwrap_or(crate::demo::ROTATE_BYTES),
-            look_under: absolute(args.look_under.as_deref().unwrap_or(Path::new("/")))?,
+            listen: listen.unwrap_or(asked.default_listen),
+            mesos_work_dir: None,
+            paths: Vec::new(),
+            seal_interval: DEFAULT_SEAL_INTERVAL,
+            retention: None,
+            retention_bytes: None,
+            demo: false,
+            demo_rotate_bytes: crate::demo::ROTATE_BYTES,
+            look_under: PathBuf::from("/"),
+            kafka: None,
         };
+        let no_auth = no_auth.unwrap_or(false);
         if is_open_to_all(config.listen) && !no_auth {
             bail!("{}", open_to_all(config.listen));
         }
+        asked.pick_rest(&mut config, &mut from, given, file)?;
         from.show(&config, no_auth);
         Ok((config, from))
     }
 }
 
 /// Reads the file, knowing what of it the flags overrule.
-fn read(path: &Path, args: &RunArgs, given: &Given) -> anyhow::Result<File> {
+fn read(path: &Path, asked: &Asked, given: &Given) -> anyhow::Result<File> {
     let text = file::text(path).with_context(|| {
         format!("cannot read the configuration {}: name another with --config", path.display())
     })?;
-    let no_auth = given.flag("no_auth_i_know", args.no_auth_i_know);
+    let no_auth = given.flag("no_auth_i_know", asked.process.no_auth_i_know);
     let overruled = Overruled {
-        open_listen: args.listen.is_some() || no_auth == Some(true),
-        tiny_retention: args.tiny_retention_i_know,
+        open_listen: asked.process.listen.is_some() || no_auth == Some(true),
+        tiny_retention: asked.store.as_ref().is_some_and(|store| store.tiny_retention_i_know),
     };
     Ok(file::parse(path, &text, overruled)?)
 }

@@ -9,6 +9,7 @@ use clap::parser::ValueSource;
 
 use super::Config;
 use super::file::Placed;
+use super::kafka::Kafka;
 use super::values::show_duration;
 
 /// Which arguments were given, and whether by flag or by environment.
@@ -88,9 +89,13 @@ impl Effective {
     }
 
     fn given_by(&self, name: &str) -> Origin {
-        // One flag is called otherwise than its key.
-        let flag = if name == "paths" { "path" } else { name };
-        match self.given.get(name) {
+        // Some flags are called otherwise than their keys.
+        let (flag, id) = match name {
+            "paths" => ("path", "paths"),
+            "kafka.tls_ca" => ("kafka_tls_ca", "kafka_tls_ca"),
+            name => name.strip_prefix("kafka.").map_or((name, name), |flag| (flag, flag)),
+        };
+        match self.given.get(id) {
             Some(ValueSource::EnvVariable) => {
                 Origin::Environment(format!("SAWLOG_{}", flag.to_uppercase()))
             }
@@ -107,7 +112,7 @@ impl Effective {
             Err(_) => toml::Value::String(value.to_string()),
         };
         let paths = config.paths.iter().cloned().map(toml::Value::String).collect();
-        let values: BTreeMap<&str, Option<toml::Value>> = BTreeMap::from([
+        let mut values: BTreeMap<&str, Option<toml::Value>> = BTreeMap::from([
             ("data", Some(path(&config.data))),
             ("listen", Some(toml::Value::String(config.listen.to_string()))),
             ("mesos_work_dir", config.mesos_work_dir.as_deref().map(path)),
@@ -118,6 +123,7 @@ impl Effective {
             ("demo", Some(toml::Value::Boolean(config.demo))),
             ("no_auth_i_know", Some(toml::Value::Boolean(no_auth_i_know))),
         ]);
+        values.extend(config.kafka.iter().flat_map(Kafka::shown));
         let line = |(name, origin): &(&str, Origin)| match values.get(name).and_then(Option::as_ref)
         {
             Some(value) => format!("{name} = {value}  # {origin}"),

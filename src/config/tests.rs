@@ -8,12 +8,19 @@ use super::*;
 use crate::cli::{Cli, Command};
 
 fn effective(flags: &[&str]) -> anyhow::Result<(Config, String)> {
-    let matches = Cli::command().get_matches_from([&["sawlog", "run"], flags].concat());
+    effective_of("run", flags)
+}
+
+fn effective_of(role: &str, flags: &[&str]) -> anyhow::Result<(Config, String)> {
+    let matches = Cli::command().get_matches_from([&["sawlog", role], flags].concat());
     let given = Given::of(&matches);
-    let Command::Run(args) = Cli::from_arg_matches(&matches).unwrap().command else {
-        panic!("run")
+    let asked = match Cli::from_arg_matches(&matches).unwrap().command {
+        Command::Run(args) => Asked::run(*args),
+        Command::Collector(args) => Asked::collector(*args),
+        Command::Aggregator(args) => Asked::aggregator(*args),
+        other => panic!("{other:?} is no role"),
     };
-    Config::effective(&args, &given).map(|(config, effective)| (config, effective.to_string()))
+    Config::effective(&asked, &given).map(|(config, effective)| (config, effective.to_string()))
 }
 
 /// All that is wrong in a text, a line each.
@@ -62,7 +69,7 @@ fn all_that_is_wrong_is_said_at_once_with_its_place() {
                 retention = \"soon\"\n\
                 retention_bytes = -4\n\
                 demo = \"yes\"\n\
-                [kafka]\n";
+                [other]\n";
     let found = problems(text);
     for (line, parts) in [
         ("x.toml:1:1: ", &["unknown key `seal_intervall`", "did you mean `seal_interval`?"][..]),
@@ -73,7 +80,7 @@ fn all_that_is_wrong_is_said_at_once_with_its_place() {
         ("x.toml:5:13: ", &["`retention`", "'soon'", "30d"]),
         ("x.toml:6:19: ", &["`retention_bytes`", "-4"]),
         ("x.toml:7:8: ", &["`demo`", "string", "demo = false"]),
-        ("x.toml:8:2: ", &["unknown key `kafka`", "mesos_work_dir"]),
+        ("x.toml:8:2: ", &["unknown key `other`", "mesos_work_dir"]),
     ] {
         let said = found.iter().find(|text| text.starts_with(line));
         let said = said.unwrap_or_else(|| panic!("nothing at {line} in {found:#?}"));
@@ -150,7 +157,7 @@ fn near_names_are_suggested_and_far_ones_are_not() {
         let found = problems(&format!("{wrong} = 1"));
         assert!(found[0].contains(&format!("did you mean `{right}`?")), "{found:?}");
     }
-    assert!(!problems("brokers = 1")[0].contains("did you mean"));
+    assert!(!problems("frobnicate = 1")[0].contains("did you mean"));
 }
 
 /// The sample file explains every key there is, and can be used as it stands.
@@ -168,7 +175,9 @@ fn the_sample_file_has_every_key() {
         .fold(String::new(), |all, line| all + line + "\n");
     let whole = file::parse(Path::new("deploy/sawlog.toml"), &all, Overruled::default());
     whole.unwrap_or_else(|error| panic!("{error}"));
-    for (key, _) in file::KEYS {
+    let top = file::KEYS.map(|(key, _)| key).into_iter().filter(|key| *key != "kafka");
+    let table = kafka::KEYS.map(|(key, _)| key.trim_start_matches("kafka."));
+    for key in top.chain(table) {
         let is_set = all.lines().any(|line| line.starts_with(&format!("{key} =")));
         assert!(is_set, "deploy/sawlog.toml does not explain `{key}`");
     }
@@ -176,8 +185,57 @@ fn the_sample_file_has_every_key() {
 
 #[test]
 fn each_keys_example_is_right() {
-    for (key, example) in file::KEYS {
-        file::parse(Path::new(key), example, Overruled::default())
+    let in_table = kafka::KEYS.map(|(key, example)| (key, format!("[kafka]\n{example}")));
+    let at_top = file::KEYS.map(|(key, example)| (key, example.to_owned()));
+    for (key, example) in at_top.into_iter().chain(in_table) {
+        file::parse(Path::new(key), &example, Overruled::default())
             .unwrap_or_else(|error| panic!("{error}"));
     }
+}
+
+#[test]
+fn a_role_takes_its_own_settings_of_a_file_for_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("s.toml");
+    let text = "paths = [\"/x/*.log\"]\nseal_interval = \"1s\"\n[kafka]\nbrokers = \"k:9092\"\n\
+                topic_partitions = 4\ntopic_retention = \"2h\"\nno_create_topic = true\n";
+    std::fs::write(&file, text).unwrap();
+    let file = file.to_str().unwrap();
+    let (collector, shown) =
+        effective_of("collector", &["--config", file, "--topic-partitions", "5"]).unwrap();
+    assert_eq!((collector.paths.len(), collector.listen), (1, DEFAULT_COLLECTOR_LISTEN));
+    assert!(!shown.contains("seal_interval") && !shown.contains("group"), "{shown}");
+    let kafka = collector.kafka.unwrap();
+    assert_eq!((kafka.brokers.as_str(), kafka.topic.as_str()), ("k:9092", "sawlog"));
+    assert_eq!((kafka.topic_partitions, kafka.topic_replication), (5, None));
+    assert_eq!((kafka.topic_retention, kafka.create_topic), (Duration::from_secs(7200), false));
+    file::parse(Path::new("shown"), &shown, Overruled::default())
+        .expect("what is shown is a configuration");
+    let (aggregator, _) = effective_of("aggregator", &["--config", file]).unwrap();
+    assert_eq!((aggregator.paths.len(), aggregator.listen), (0, DEFAULT_LISTEN));
+    assert_eq!(aggregator.seal_interval, Duration::from_secs(1));
+    assert_eq!(aggregator.kafka.unwrap().group, "sawlog");
+    assert!(effective_of("run", &["--config", file]).unwrap().0.kafka.is_none());
+}
+
+#[test]
+fn all_that_is_wrong_about_kafka_is_said_too() {
+    let text = "brokers = \"k:1\"\n[kafka]\nbrokers = [\"k:1\"]\nbroker = 1\ntopic_partitions = -1\n\
+                topic_replication = \"x\"\ntopic_retention = \"1m\"\ngroup = \"\"\nwhatever = 1\n";
+    let found = problems(text);
+    for (part, place) in [
+        ("unknown key `brokers`: did you mean `kafka.brokers`?", "x.toml:1:1"),
+        ("`kafka.brokers` must not be of type array: write brokers =", "x.toml:3:11"),
+        ("unknown key `kafka.broker`: did you mean `kafka.brokers`?", "x.toml:4:1"),
+        ("`kafka.topic_partitions`: '-1' is no number of partitions", "x.toml:5:20"),
+        ("`kafka.topic_replication`: 'x' is no number of replicas", "x.toml:6:21"),
+        ("`kafka.topic_retention`: '1m' is how long", "x.toml:7:19"),
+        ("`kafka.group`: '' is no group", "x.toml:8:9"),
+        ("unknown key `kafka.whatever`: there are kafka.brokers, kafka.topic,", "x.toml:9:1"),
+    ] {
+        let said = found.iter().any(|line| line.starts_with(place) && line.contains(part));
+        assert!(said, "{place} {part:?} is not in\n{found:#?}");
+    }
+    assert_eq!(found.len(), 8, "{found:#?}");
+    assert!(problems("kafka = 5\n")[0].contains("`kafka` must not be of type integer"));
 }

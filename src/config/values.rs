@@ -8,6 +8,15 @@ const RETENTION_MIN: Duration = Duration::from_secs(60);
 /// The smallest retention by bytes, for the same reason.
 const RETENTION_BYTES_MIN: u64 = 64 << 20;
 
+/// The shortest retention of a topic: an aggregator that is upgraded must find what it has not read.
+pub(crate) const TOPIC_RETENTION_MIN: Duration = Duration::from_secs(3600);
+/// More partitions than this slow Kafka down and serve nobody.
+const PARTITIONS_MAX: u32 = 10_000;
+/// More replicas than this are a slip of the pen.
+const REPLICATION_MAX: u16 = 100;
+/// The longest name of a group: bytes.
+const NAME_BYTES_MAX: usize = 249;
+
 /// The factors of a size's units.
 const UNITS: [(&str, u64); 9] = [
     ("B", 1),
@@ -56,6 +65,85 @@ pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| {
         format!("'{text}' is no address: write IP:PORT, such as 127.0.0.1:7411 or [::1]:7411")
     })
+}
+
+/// Some brokers: `host:port`, several separated by commas.
+///
+/// # Errors
+/// The text is none; says how to write one.
+pub(crate) fn brokers(text: &str) -> Result<String, String> {
+    check_kafka(text, "sawlog").map(|()| text.to_owned())
+}
+
+/// The name of a topic.
+///
+/// # Errors
+/// Kafka takes no such name; says which it takes.
+pub(crate) fn topic(text: &str) -> Result<String, String> {
+    check_kafka("kafka:9092", text).map(|()| text.to_owned())
+}
+
+#[cfg(feature = "kafka")]
+fn check_kafka(brokers: &str, topic: &str) -> Result<(), String> {
+    let config = sawlog_transport::kafka::KafkaConfig {
+        brokers: brokers.to_owned(),
+        topic: topic.to_owned(),
+        client_id: String::new(),
+        tls_ca: None,
+    };
+    config.validate().map_err(|error| error.to_string())
+}
+
+/// What is built without Kafka takes its settings, so that one file serves all.
+#[cfg(not(feature = "kafka"))]
+fn check_kafka(_brokers: &str, _topic: &str) -> Result<(), String> {
+    Ok(())
+}
+
+/// The name of a consumer group.
+///
+/// # Errors
+/// The text is empty or too long.
+pub(crate) fn group(text: &str) -> Result<String, String> {
+    match text.len() {
+        1..=NAME_BYTES_MAX => Ok(text.to_owned()),
+        _ => Err(format!("'{text}' is no group: write a name of 1 to {NAME_BYTES_MAX} bytes")),
+    }
+}
+
+/// A number of partitions.
+///
+/// # Errors
+/// The text is no number, or one that no topic should have.
+pub(crate) fn partitions(text: &str) -> Result<u32, String> {
+    let number = text.trim().parse().ok().filter(|number| (1..=PARTITIONS_MAX).contains(number));
+    number
+        .ok_or_else(|| format!("'{text}' is no number of partitions: write 1 to {PARTITIONS_MAX}"))
+}
+
+/// A number of replicas.
+///
+/// # Errors
+/// The text is no number, or one that no topic can have.
+pub(crate) fn replication(text: &str) -> Result<u16, String> {
+    let number = text.trim().parse().ok().filter(|number| (1..=REPLICATION_MAX).contains(number));
+    number.ok_or_else(|| format!("'{text}' is no number of replicas: write 1 to {REPLICATION_MAX}"))
+}
+
+/// How long a topic keeps batches.
+///
+/// # Errors
+/// The text is no duration, or so short that a restart of the aggregator could lose lines.
+pub(crate) fn topic_retention(text: &str) -> Result<Duration, String> {
+    let retention = duration(text)?;
+    if retention >= TOPIC_RETENTION_MIN {
+        return Ok(retention);
+    }
+    Err(format!(
+        "'{text}' is how long all aggregators may be down before lines are lost: write a longer one, \
+         such as 1d (at least {})",
+        show_duration(TOPIC_RETENTION_MIN),
+    ))
 }
 
 /// A retention that keeps something.

@@ -19,6 +19,8 @@ mod places;
 mod push;
 mod random;
 mod retention;
+#[cfg(feature = "kafka")]
+mod roles;
 mod search_command;
 mod streams_api;
 mod tail;

@@ -27,6 +27,7 @@ use crate::engine::Limits;
 use crate::push::Receiver;
 pub use build_info::BuildInfo;
 use metrics::Metrics;
+pub use operate::{NotReady, Operate, operate_router};
 pub use params::duration;
 pub(crate) use params::parse_time;
 use running::Running;
@@ -58,6 +59,8 @@ pub struct Api {
     pushes: Running,
     tails: Tails,
     metrics: Metrics,
+    /// What else than the replay is waited for.
+    not_ready: NotReady,
 }
 
 impl Api {
@@ -85,7 +88,13 @@ impl Api {
             limits,
             build,
             metrics,
+            not_ready: Arc::new(|| None),
         })
+    }
+
+    /// Lets `/ready` tell what else than the replay is waited for.
+    pub fn with_not_ready(self, not_ready: NotReady) -> Self {
+        Self { not_ready, ..self }
     }
 
     /// What ends all tails when the server stops; without it they last as long as their readers.

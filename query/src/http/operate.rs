@@ -2,28 +2,69 @@
 
 use std::sync::Arc;
 
+use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use prometheus::{Encoder, TextEncoder};
+use axum::routing::get;
+use prometheus::{Encoder, Registry, TextEncoder};
 
-use super::Api;
 use super::error::HttpError;
+use super::{Api, BuildInfo};
+
+/// Why it is not ready before the replay is done.
+const REPLAYING: &str = "replaying what was not sealed";
+
+/// Tells what is waited for; `None` if nothing is.
+pub type NotReady = Arc<dyn Fn() -> Option<String> + Send + Sync>;
+
+/// What a role without a store tells operators.
+pub struct Operate {
+    pub registry: Registry,
+    pub build: BuildInfo,
+    /// The answer to `GET /`, a line.
+    pub welcome: String,
+    pub not_ready: NotReady,
+}
+
+/// The pages for operators alone: `/`, `/ready` and `/metrics`.
+///
+/// # Errors
+/// A metric's name is registered already.
+pub fn operate_router(operate: Operate) -> prometheus::Result<Router> {
+    let Operate { registry, build, welcome, not_ready } = operate;
+    build.register(&registry)?;
+    Ok(Router::new()
+        .route("/", get(move || async move { welcome.clone() }))
+        .route("/ready", get(move || async move { readiness(not_ready()) }))
+        .route("/metrics", get(move || async move { exposition(&registry) })))
+}
 
 /// `GET /ready`: 503 until everything that was stored before the start can be searched.
 pub(super) async fn ready(State(api): State<Arc<Api>>) -> Response {
-    if api.store.is_ready() {
-        return "ready\n".into_response();
+    let replaying = || (!api.store.is_ready()).then(|| REPLAYING.to_owned());
+    readiness((api.not_ready)().or_else(replaying))
+}
+
+fn readiness(not_ready: Option<String>) -> Response {
+    match not_ready {
+        None => "ready\n".into_response(),
+        Some(why) => {
+            let text = format!("not ready: {why}\n");
+            HttpError::new(StatusCode::SERVICE_UNAVAILABLE, text).into_response()
+        }
     }
-    let text = "not ready: replaying what was not sealed\n";
-    HttpError::new(StatusCode::SERVICE_UNAVAILABLE, text).into_response()
 }
 
 /// `GET /metrics` in Prometheus' text format.
 pub(super) async fn metrics(State(api): State<Arc<Api>>) -> Response {
+    exposition(&api.registry)
+}
+
+fn exposition(registry: &Registry) -> Response {
     let mut text = Vec::new();
     let encoder = TextEncoder::new();
-    match encoder.encode(&api.registry.gather(), &mut text) {
+    match encoder.encode(&registry.gather(), &mut text) {
         Ok(()) => {
             ([(header::CONTENT_TYPE, encoder.format_type().to_owned())], text).into_response()
         }

@@ -1,0 +1,129 @@
+//! The roles: `run` is all of them in one process; `collector` and `aggregator` have Kafka between them.
+
+#[cfg(feature = "kafka")]
+mod aggregator;
+mod collecting;
+#[cfg(feature = "kafka")]
+mod collector;
+mod listen;
+#[cfg(feature = "kafka")]
+mod pin;
+mod run;
+mod stop;
+#[cfg(feature = "kafka")]
+mod topic;
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use sawlog_aggregator::{Aggregator, Store, StoreError};
+use sawlog_collector::Incarnation;
+use sawlog_query::push::Receiver;
+use sawlog_transport::Producer;
+
+use crate::config::Config;
+
+/// How long a stop waits for acknowledgements and for answers under way.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long tasks that are still at work at the end are waited for.
+const TASKS_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Something that trying again does not mend: a person has to change a setting, or something outside.
+#[derive(Debug)]
+pub(crate) struct Unusable(String);
+
+impl fmt::Display for Unusable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Unusable {}
+
+/// Collects, stores and serves in one process, until SIGTERM or SIGINT.
+///
+/// # Errors
+/// Something cannot be started, or ended by itself.
+pub(crate) fn run(config: Config) -> anyhow::Result<()> {
+    block_on(run::serve(config))
+}
+
+/// Collects and sends to Kafka, until SIGTERM or SIGINT.
+///
+/// # Errors
+/// As [`run`]; [`Unusable`] if the topic cannot be used.
+#[cfg(feature = "kafka")]
+pub(crate) fn collector(config: Config) -> anyhow::Result<()> {
+    let kafka = kafka_of(&config)?;
+    block_on(collector::serve(config, kafka))
+}
+
+/// Stores what Kafka brings and serves it, until SIGTERM or SIGINT.
+///
+/// # Errors
+/// As [`run`]; [`Unusable`] if topic and store cannot be used, or not together.
+#[cfg(feature = "kafka")]
+pub(crate) fn aggregator(config: Config) -> anyhow::Result<()> {
+    let kafka = kafka_of(&config)?;
+    block_on(aggregator::serve(config, kafka))
+}
+
+#[cfg(feature = "kafka")]
+fn kafka_of(config: &Config) -> anyhow::Result<crate::config::Kafka> {
+    config.kafka.clone().context("this role knows no Kafka")
+}
+
+#[cfg(not(feature = "kafka"))]
+pub(crate) use refuse as collector;
+#[cfg(not(feature = "kafka"))]
+pub(crate) use refuse as aggregator;
+
+/// What the roles are in a build without Kafka.
+#[cfg(not(feature = "kafka"))]
+pub(crate) fn refuse(_: Config) -> anyhow::Result<()> {
+    Err(Unusable(crate::config::WITHOUT_KAFKA.to_owned()).into())
+}
+
+fn block_on(role: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    let outcome = runtime.block_on(role);
+    // A task that hangs must not keep the store locked once all is said to have stopped.
+    runtime.shutdown_timeout(TASKS_TIMEOUT);
+    outcome
+}
+
+/// Says from which log the store is filled.
+///
+/// # Errors
+/// [`Unusable`] if it was filled from another one.
+fn bind_source(store: &Store, source: &str) -> anyhow::Result<()> {
+    store.bind_source(source).map_err(|error| match error {
+        StoreError::Source { .. } => Unusable(error.to_string()).into(),
+        error => anyhow::Error::from(error).context("cannot use the store"),
+    })
+}
+
+/// What takes pushes; its name and count of starts are kept in the data directory.
+fn receiver(
+    config: &Config,
+    store: &Arc<Store>,
+    producer: Arc<dyn Producer>,
+) -> anyhow::Result<Receiver> {
+    let dir = config.data.join("receiver");
+    std::fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+    let me = Incarnation::begin(&dir)?;
+    Ok(Receiver::new(store.clone(), producer, me.collector, me.number))
+}
+
+/// An error if the aggregator ended by itself.
+fn check_aggregator(aggregator: &Aggregator) -> anyhow::Result<()> {
+    anyhow::ensure!(aggregator.is_running(), "the aggregator ended by itself: the log says why");
+    Ok(())
+}
