@@ -27,7 +27,7 @@ enum Action {
         file: PathBuf,
     },
     /// Show the settings that a role would use with these flags, and where each comes from
-    Show(ShowArgs),
+    Show(Box<ShowArgs>),
 }
 
 #[derive(Args, Debug)]

@@ -15,6 +15,10 @@ const DEFAULT_GROUP: &str = "sawlog";
 const DEFAULT_PARTITIONS: u32 = 16;
 const DEFAULT_RETENTION: Duration = Duration::from_secs(24 * 3600);
 
+/// What a role that needs Kafka says in a build that has none.
+pub(crate) const WITHOUT_KAFKA: &str = "this sawlog was built without Kafka: build it with the feature \
+                                        `kafka` (cargo's default), or use `sawlog run`, which needs none";
+
 /// Each key of the table, with an example of how it is written.
 pub(super) const KEYS: [(&str, &str); 8] = [
     ("kafka.brokers", r#"brokers = "kafka1:9092,kafka2:9092""#),
@@ -96,6 +100,9 @@ pub(super) fn pick(
     group: Option<&GroupArgs>,
     file: KafkaTable,
 ) -> anyhow::Result<Kafka> {
+    if cfg!(not(feature = "kafka")) {
+        anyhow::bail!("{WITHOUT_KAFKA}");
+    }
     let brokers = from.pick("kafka.brokers", args.brokers.clone(), file.brokers);
     let topic = from.pick("kafka.topic", args.topic.clone(), file.topic);
     let tls_ca = from.pick("kafka.tls_ca", args.kafka_tls_ca.clone(), file.tls_ca);

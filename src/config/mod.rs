@@ -19,11 +19,14 @@ use origin::Effective;
 
 pub(crate) use command::{ConfigArgs, run as run_command};
 pub(crate) use kafka::Kafka;
+#[cfg(not(feature = "kafka"))]
+pub(crate) use kafka::WITHOUT_KAFKA;
 pub(crate) use origin::Given;
 pub(crate) use role::Asked;
+#[cfg(feature = "kafka")]
+pub(crate) use values::TOPIC_RETENTION_MIN;
 pub(crate) use values::{
-    TOPIC_RETENTION_MIN, address, brokers, duration, group, partitions, replication, size, topic,
-    topic_retention,
+    address, brokers, duration, group, partitions, replication, size, topic, topic_retention,
 };
 
 /// Where to listen, and where `sawlog search` asks, unless something else is said.

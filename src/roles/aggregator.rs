@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use anyhow::Context;
-use sawlog_aggregator::{Aggregator, EMBEDDED_SOURCE, Sealer, Store, StoreConfig, StoreError};
+use sawlog_aggregator::{Aggregator, EMBEDDED_SOURCE, Sealer, Store, StoreConfig};
 use sawlog_query::engine::Limits;
 use sawlog_query::http::Api;
 use sawlog_transport::kafka::{KafkaConfig, KafkaConsumer, KafkaProducer, Topic};
@@ -13,7 +13,7 @@ use super::listen::{Server, announce, bind, create_data, reachable};
 use super::pin::source_of;
 use super::stop::Stop;
 use super::topic::{self, Waiting};
-use super::{Unusable, check_aggregator, receiver};
+use super::{Unusable, bind_source, check_aggregator, receiver};
 use crate::build_info::BUILD;
 use crate::config::{Config, Kafka};
 
@@ -105,10 +105,7 @@ impl Parts<'_> {
         sealer: Sealer,
         producer: &KafkaProducer,
     ) -> anyhow::Result<Aggregator> {
-        store.bind_source(&source_of(self.topic)).map_err(|error| match error {
-            StoreError::Source { .. } => Unusable(error.to_string()).into(),
-            error => anyhow::Error::from(error),
-        })?;
+        bind_source(store, &source_of(self.topic))?;
         let partitions = topic::pinned(&self.config.data.join("receiver"), self.topic)?;
         let consumer = KafkaConsumer::new(self.client, &self.kafka.group, self.topic)?;
         let aggregator = Aggregator::start(store.clone(), sealer, Box::new(consumer))

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use sawlog_aggregator::{Aggregator, Store};
+use sawlog_aggregator::{Aggregator, Store, StoreError};
 use sawlog_collector::Incarnation;
 use sawlog_query::push::Receiver;
 use sawlog_transport::Producer;
@@ -77,25 +77,14 @@ fn kafka_of(config: &Config) -> anyhow::Result<crate::config::Kafka> {
 }
 
 #[cfg(not(feature = "kafka"))]
-pub(crate) use without_kafka::{aggregator, collector};
-
+pub(crate) use refuse as collector;
 #[cfg(not(feature = "kafka"))]
-mod without_kafka {
-    use super::{Config, Unusable};
+pub(crate) use refuse as aggregator;
 
-    pub(crate) fn collector(_: Config) -> anyhow::Result<()> {
-        refuse()
-    }
-
-    pub(crate) fn aggregator(_: Config) -> anyhow::Result<()> {
-        refuse()
-    }
-
-    fn refuse() -> anyhow::Result<()> {
-        let why = "this sawlog was built without Kafka: build it with the feature `kafka` (cargo's \
-                   default), or use `sawlog run`, which needs none";
-        Err(Unusable(why.to_owned()).into())
-    }
+/// What the roles are in a build without Kafka.
+#[cfg(not(feature = "kafka"))]
+pub(crate) fn refuse(_: Config) -> anyhow::Result<()> {
+    Err(Unusable(crate::config::WITHOUT_KAFKA.to_owned()).into())
 }
 
 fn block_on(role: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
@@ -108,6 +97,17 @@ fn block_on(role: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()
     // A task that hangs must not keep the store locked once all is said to have stopped.
     runtime.shutdown_timeout(TASKS_TIMEOUT);
     outcome
+}
+
+/// Says from which log the store is filled.
+///
+/// # Errors
+/// [`Unusable`] if it was filled from another one.
+fn bind_source(store: &Store, source: &str) -> anyhow::Result<()> {
+    store.bind_source(source).map_err(|error| match error {
+        StoreError::Source { .. } => Unusable(error.to_string()).into(),
+        error => anyhow::Error::from(error).context("cannot use the store"),
+    })
 }
 
 /// What takes pushes; its name and count of starts are kept in the data directory.

@@ -107,6 +107,17 @@ fn an_aggregator_refuses_the_store_of_a_run() {
 }
 
 #[test]
+fn a_run_refuses_the_store_of_an_aggregator() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("store")).unwrap();
+    let source = "kafka cluster=c topic=t\n";
+    std::fs::write(dir.path().join("store/source"), source).unwrap();
+    let (code, said) = Setup::new(dir.path()).run_to_end();
+    assert_eq!(code, Some(78), "{said}");
+    assert!(said.contains(source.trim_end()) && said.contains("'embedded'"), "{said}");
+}
+
+#[test]
 fn settings_that_cannot_work_are_said_at_once() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().display().to_string();

@@ -5,6 +5,7 @@ pub(crate) mod broker;
 mod client;
 mod exactly_once;
 mod pipeline;
+mod store;
 mod topics;
 
 use self::broker::Broker;
