@@ -29,7 +29,7 @@ pub(super) async fn serve(config: Config, kafka: Kafka) -> anyhow::Result<()> {
     let router = router(&registry, waiting.clone())?;
     announce(&config, listener.local_addr()?);
     let server = Server::start(listener, router);
-    let found = topic::find(client, &kafka, waiting.clone())?;
+    let found = topic::find(client, &kafka, false, waiting.clone())?;
 
     let check = || collecting::check(collector.as_ref());
     let mut outcome = tokio::select! {

@@ -62,9 +62,9 @@ fn chain(error: &dyn std::error::Error) -> String {
     sawlog_aggregator::error_chain(error)
 }
 
-fn wishes(kafka: &Kafka) -> TopicWishes {
+fn wishes(kafka: &Kafka, has_filled: bool) -> TopicWishes {
     TopicWishes {
-        create: kafka.create_topic,
+        create: kafka.create_topic && !has_filled,
         partitions: kafka.topic_partitions,
         replication: kafka.topic_replication,
         retention: kafka.topic_retention,
@@ -72,16 +72,19 @@ fn wishes(kafka: &Kafka) -> TopicWishes {
     }
 }
 
-/// Looks for the topic on a thread of its own, which ends with the receiver of the outcome.
+/// Looks for the topic on a thread of its own, which ends with the receiver of the outcome. One that
+/// `has_filled` a store is not created again: the store's positions would mean other messages.
 pub(super) fn find(
     config: KafkaConfig,
     kafka: &Kafka,
+    has_filled: bool,
     waiting: Waiting,
 ) -> std::io::Result<oneshot::Receiver<anyhow::Result<Topic>>> {
     let (tell, outcome) = oneshot::channel();
-    let wishes = wishes(kafka);
+    let wishes = wishes(kafka, has_filled);
     std::thread::Builder::new().name("topic".to_owned()).spawn(move || {
         let found = ask_on(&config, &wishes, &waiting, || tell.is_closed());
+        let found = found.map_err(|error| Unusable(why(&error, has_filled)).into());
         // Nobody listens if the role was stopped meanwhile.
         tell.send(found).unwrap_or_default();
     })?;
@@ -94,14 +97,14 @@ fn ask_on(
     wishes: &TopicWishes,
     waiting: &Waiting,
     is_over: impl Fn() -> bool,
-) -> anyhow::Result<Topic> {
+) -> Result<Topic, TopicError> {
     let (mut timeout, mut quiet) = (ATTEMPT.0, SAY_AGAIN.0);
     let mut said: Option<Instant> = None;
     loop {
         let error = match ensure_topic(config, wishes, timeout) {
             Ok(topic) => return Ok(told(topic)),
             Err(error) if error.is_transient() && !is_over() => error,
-            Err(error) => return Err(Unusable(chain(&error)).into()),
+            Err(error) => return Err(error),
         };
         waiting.set(Some(format!("waiting for Kafka: {error}")));
         if said.is_none_or(|at| at.elapsed() >= quiet) {
@@ -115,8 +118,18 @@ fn ask_on(
     }
 }
 
+fn why(error: &TopicError, has_filled: bool) -> String {
+    match error {
+        TopicError::Missing { topic, brokers, .. } if has_filled => format!(
+            "topic {topic} has filled this store and no longer exists on {brokers}: restore it, or go on with \
+             an empty --data"
+        ),
+        error => chain(error),
+    }
+}
+
 fn say(error: &TopicError) {
-    tracing::error!("{error}. It is asked again until one does; check --brokers");
+    tracing::error!("{error}. It is asked again until that is over; check --brokers");
 }
 
 fn told(topic: Topic) -> Topic {

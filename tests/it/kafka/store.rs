@@ -2,6 +2,7 @@
 
 use super::broker::Broker;
 use super::pipeline::{Pipeline, TOPIC};
+use super::tool;
 use crate::agent::Agent;
 use crate::node::{Node, Setup};
 
@@ -48,4 +49,19 @@ fn a_store_is_refused_to_another_topic_and_still_serves_its_own() {
     assert_eq!(code, Some(78), "{said}");
     assert!(said.contains(&format!("topic={TOPIC}'")) && said.contains("topic=other'"), "{said}");
     assert_eq!(setup.start().ready().count(r#"{app="pushed"}"#), 1);
+}
+
+/// The aggregator's positions would mean other messages in a new topic of that name.
+#[test]
+fn a_topic_that_filled_a_store_is_not_made_again() {
+    let Some(broker) = Broker::start(1, &[]) else { return };
+    let pipeline = Pipeline::new(&broker, Agent::new(1, 1));
+    let setup = pipeline.aggregator("10m");
+    let node = setup.start().ready();
+    assert_eq!(push(&node, "one").0, 204);
+    assert_eq!(node.terminate(), Some(0));
+    tool(&broker, "org.apache.kafka.tools.TopicCommand", &["--delete", "--topic", TOPIC]);
+    let (code, said) = setup.run_to_end();
+    assert_eq!(code, Some(78), "{said}");
+    assert!(said.contains("no longer exists") && said.contains("empty --data"), "{said}");
 }

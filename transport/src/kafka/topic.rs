@@ -59,8 +59,10 @@ pub struct Topic {
 pub enum TopicError {
     #[error(transparent)]
     Config(#[from] KafkaError),
-    #[error("the brokers {brokers} do not answer, or not yet: {cause}")]
+    #[error("no broker of {brokers} answers: {cause}")]
     Unreachable { brokers: String, cause: String },
+    #[error("topic {topic} cannot be used yet: {cause}")]
+    NotYet { topic: String, cause: String },
     #[error(
         "topic {topic} does not exist on {brokers}, and creating it is not allowed here: create it, or \
          leave out --no-create-topic. The command:\n  {command}"
@@ -82,9 +84,9 @@ pub enum TopicError {
 }
 
 impl TopicError {
-    /// Whether it may pass by itself: the brokers are not there yet.
+    /// Whether it may pass by itself: brokers or leaders are not there yet.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Unreachable { .. })
+        matches!(self, Self::Unreachable { .. } | Self::NotYet { .. })
     }
 }
 
@@ -105,7 +107,7 @@ pub fn ensure_topic(
         let (found, brokers) = probe.look()?;
         match found {
             Some(found) => return check(config, wishes, &probe, &found, brokers),
-            None if created => probe.pause("the topic that was created is not there yet")?,
+            None if created => probe.pause(Some("it was just created"))?,
             None => {
                 let replicas = replicas(wishes, &probe, brokers)?;
                 created = create(&probe, wishes, replicas)?;
@@ -159,12 +161,14 @@ impl<'a> Probe<'a> {
                         Some(Ok(found)) => return Ok((found, brokers)),
                         Some(Err(Some(error))) => return Err(error),
                         // Its leaders are being elected.
-                        Some(Err(None)) | None => self.pause("the topic has no leaders yet")?,
+                        Some(Err(None)) | None => {
+                            self.pause(Some("its partitions have no leaders"))?
+                        }
                     }
                 }
                 Err(error) => {
                     tracing::debug!("asking {}: {error}", self.config.brokers);
-                    self.pause("none answered in time")?;
+                    self.pause(None)?;
                 }
             }
         }
@@ -195,15 +199,15 @@ impl<'a> Probe<'a> {
             if let Some(cluster) = self.client.client().fetch_cluster_id(ASK_TIMEOUT) {
                 return Ok(cluster);
             }
-            self.pause("the cluster does not tell its id")?;
+            self.pause(Some("the cluster does not tell its id"))?;
         }
     }
 
-    /// Waits a little. `why` is the cause, if the client knows none.
+    /// Waits a little. `why` is what brokers that do answer lack.
     ///
     /// # Errors
     /// The time is over.
-    fn pause(&self, why: &str) -> Result<(), TopicError> {
+    fn pause(&self, why: Option<&str>) -> Result<(), TopicError> {
         // Lets the client tell its context why nothing comes.
         if let Some(Err(error)) = self.client.poll(AGAIN) {
             tracing::debug!("{}: {error}", self.config.brokers);
@@ -213,9 +217,14 @@ impl<'a> Probe<'a> {
             return Ok(());
         }
         let cause = self.client.context().last_cause();
-        Err(TopicError::Unreachable {
-            brokers: self.config.brokers.clone(),
-            cause: cause.unwrap_or_else(|| why.to_owned()),
+        Err(match why {
+            Some(cause) => {
+                TopicError::NotYet { topic: self.config.topic.clone(), cause: cause.to_owned() }
+            }
+            None => TopicError::Unreachable {
+                brokers: self.config.brokers.clone(),
+                cause: cause.unwrap_or_else(|| "none answered in time".to_owned()),
+            },
         })
     }
 }
@@ -254,7 +263,7 @@ fn create(probe: &Probe<'_>, wishes: &TopicWishes, replicas: usize) -> Result<bo
         }
         // The other end was faster.
         Some(RDKafkaErrorCode::TopicAlreadyExists) => Ok(true),
-        Some(code) if passes(code) => probe.pause(&code.to_string()).map(|()| false),
+        Some(code) if passes(code) => probe.pause(Some(&code.to_string())).map(|()| false),
         Some(code) => Err(TopicError::NotCreated { topic, reason: code.to_string(), command }),
     }
 }
@@ -339,7 +348,7 @@ fn settings_in_effect(probe: &Probe<'_>) -> Result<Option<ConfigResource>, Topic
             RDKafkaErrorCode::TopicAuthorizationFailed
             | RDKafkaErrorCode::ClusterAuthorizationFailed => return Ok(None),
             // A broker may not know the topic yet that another one has created.
-            code => probe.pause(&format!("the topic's settings are not told: {code}"))?,
+            code => probe.pause(Some(&format!("its settings are not told: {code}")))?,
         }
     }
 }
