@@ -25,6 +25,34 @@ impl std::fmt::Display for Fault {
     }
 }
 
+/// What one setting must be.
+struct Demand {
+    name: &'static str,
+    is_right: Box<dyn Fn(&str) -> bool>,
+    wanted: String,
+    why: &'static str,
+}
+
+impl Demand {
+    /// One value and no other.
+    fn exactly(name: &'static str, wanted: &'static str, why: &'static str) -> Self {
+        Self { name, is_right: Box::new(move |found| found == wanted), wanted: wanted.into(), why }
+    }
+
+    /// A number, or -1 for no limit.
+    fn at_least(name: &'static str, least: i64, why: &'static str) -> Self {
+        let is_right = Box::new(move |found: &str| found == "-1" || at_least(found, least));
+        Self { name, is_right, wanted: least.to_string(), why }
+    }
+
+    /// A number from `least` to `most`.
+    fn within(name: &'static str, least: i64, most: i64, why: &'static str) -> Self {
+        let is_right =
+            move |found: &str| at_least(found, least) && !at_least(found, most.saturating_add(1));
+        Self { name, is_right: Box::new(is_right), wanted: least.to_string(), why }
+    }
+}
+
 /// Finds what is wrong with a topic's settings. `setting` gives the value in effect; one that the
 /// brokers do not tell is taken to be right. `replicas` are the fewest that any partition has.
 pub(super) fn faults<'a>(
@@ -32,73 +60,64 @@ pub(super) fn faults<'a>(
     replicas: usize,
     retention_min: Duration,
 ) -> Vec<Fault> {
-    let mut faults = Vec::new();
-    let mut demand = |name, is_right: &dyn Fn(&str) -> bool, wanted: String, why| {
-        if let Some(found) = setting(name).filter(|found| !is_right(found)) {
-            faults.push(Fault { name, found: found.to_owned(), wanted, why });
-        }
+    let demands = message_demands().into_iter().chain(keeping_demands(replicas, retention_min));
+    let fault = |Demand { name, is_right, wanted, why }: Demand| {
+        let found = setting(name).filter(|found| !is_right(found))?.to_owned();
+        Some(Fault { name, found, wanted, why })
     };
-    demand(
-        "message.timestamp.type",
-        &|found| found == "LogAppendTime",
-        "LogAppendTime".to_owned(),
-        "an agent whose clock is wrong would have its batches refused, or deleted at once",
-    );
-    demand(
-        "max.message.bytes",
-        &|found| {
-            at_least(found, TOPIC_MESSAGE_BYTES as i64)
-                && !at_least(found, TOPIC_MESSAGE_BYTES_MAX as i64 + 1)
-        },
-        TOPIC_MESSAGE_BYTES.to_string(),
-        "a large batch would never be taken, or a stranger's could never be read and held up the rest",
-    );
-    demand(
-        "compression.type",
-        &|found| found == "uncompressed",
-        "uncompressed".to_owned(),
-        "a stranger's message that inflates to gigabytes would reach every aggregator as it is",
-    );
-    demand(
-        "cleanup.policy",
-        &|found| found == "delete",
-        "delete".to_owned(),
-        "compaction deletes batches that nobody has read",
-    );
+    demands.filter_map(fault).collect()
+}
+
+/// That each batch is taken as it is, and nothing else that could do harm.
+fn message_demands() -> [Demand; 3] {
+    [
+        Demand::exactly(
+            "message.timestamp.type",
+            "LogAppendTime",
+            "an agent whose clock is wrong would have its batches refused, or deleted at once",
+        ),
+        Demand::within(
+            "max.message.bytes",
+            TOPIC_MESSAGE_BYTES as i64,
+            TOPIC_MESSAGE_BYTES_MAX as i64,
+            "a large batch would never be taken, or a stranger's could never be read and held up the rest",
+        ),
+        Demand::exactly(
+            "compression.type",
+            "uncompressed",
+            "a stranger's message that inflates to gigabytes would reach every aggregator as it is",
+        ),
+    ]
+}
+
+/// That what was acknowledged stays until it was read.
+fn keeping_demands(replicas: usize, retention_min: Duration) -> [Demand; 5] {
+    let unread = "batches would be deleted before an aggregator that was down has read them";
     let least = i64::try_from(retention_min.as_millis()).unwrap_or(i64::MAX);
-    demand(
-        "retention.ms",
-        &|found| found == "-1" || at_least(found, least),
-        least.to_string(),
-        "batches would be deleted before an aggregator that was down has read them",
-    );
-    demand(
-        "retention.bytes",
-        &|found| found == "-1" || at_least(found, RETENTION_BYTES_MIN),
-        RETENTION_BYTES_MIN.to_string(),
-        "batches would be deleted before an aggregator that was down has read them",
-    );
-    demand(
-        "unclean.leader.election.enable",
-        &|found| found == "false",
-        "false".to_owned(),
-        "a broker that is behind could become the leader, and acknowledged batches would be gone",
-    );
-    let in_sync = in_sync_wanted(replicas);
-    demand(
-        "min.insync.replicas",
-        &|found| {
-            let most = i64::try_from(replicas).unwrap_or(i64::MAX);
-            at_least(found, in_sync) && !at_least(found, most.saturating_add(1))
-        },
-        in_sync.to_string(),
-        if replicas == 1 {
-            "there is one replica only: nothing could be written"
-        } else {
-            "an acknowledged batch could be held by one broker alone, and be lost with it"
-        },
-    );
-    faults
+    [
+        Demand::exactly(
+            "cleanup.policy",
+            "delete",
+            "compaction deletes batches that nobody has read",
+        ),
+        Demand::at_least("retention.ms", least, unread),
+        Demand::at_least("retention.bytes", RETENTION_BYTES_MIN, unread),
+        Demand::exactly(
+            "unclean.leader.election.enable",
+            "false",
+            "a broker that is behind could become the leader, and acknowledged batches would be gone",
+        ),
+        Demand::within(
+            "min.insync.replicas",
+            in_sync_wanted(replicas),
+            i64::try_from(replicas).unwrap_or(i64::MAX),
+            if replicas == 1 {
+                "there is one replica only: nothing could be written"
+            } else {
+                "an acknowledged batch could be held by one broker alone, and be lost with it"
+            },
+        ),
+    ]
 }
 
 /// How many replicas must hold an acknowledged batch, lest it be lost with one broker.
