@@ -130,8 +130,9 @@ fn round(
     while !stop.load(Ordering::Acquire) {
         if let Some(event) = consumer.poll(POLL)? {
             unsealed.add(&event);
-            partitions.take(event, consumer)?;
+            partitions.take(event, consumer);
         }
+        partitions.start_unread(consumer)?;
         if !store.is_ready() && partitions.are_replayed(consumer) {
             store.set_ready();
         }

@@ -35,6 +35,8 @@ struct Watch {
     /// Partitions that the transport knows, and how many of them it offers.
     known: AtomicU32,
     offered: AtomicU32,
+    /// Partitions without a leader: they cannot be asked.
+    leaderless: Mutex<BTreeSet<u32>>,
 }
 
 impl Watch {
@@ -89,6 +91,10 @@ impl Consumer for Watched {
     }
 
     fn bounds(&self, partition: u32) -> Result<Bounds, ConsumeError> {
+        if self.watch.leaderless.lock().contains(&partition) {
+            let (place, reason) = (format!("partition {partition}"), "no leader".to_owned());
+            return Err(ConsumeError::Failed { place, reason });
+        }
         self.inner.bounds(partition)
     }
 
@@ -273,6 +279,25 @@ fn a_partition_that_is_added_is_read_from_its_start() {
     watch.offered.store(2, Ordering::Relaxed);
     eventually("the added one", || lines(&store) == 2);
     assert!(store.is_ready());
+}
+
+/// As where two of three brokers are away that hold one partition.
+#[test]
+fn a_partition_without_a_leader_holds_up_nobody_and_is_read_when_it_has_one() {
+    let mut bed = Bed::new(3);
+    for partition in 0..3 {
+        bed.send_line(partition, "a line");
+    }
+    let watch = Watch::of(3, 3);
+    watch.leaderless.lock().insert(0);
+    let (store, _aggregator) = bed.start(bed.config(), &watch);
+    eventually("the others", || lines(&store) == 2);
+    watch.polls_on();
+    assert!(!store.is_ready(), "what is in partition 0 is not known");
+    bed.send_line(1, "another");
+    eventually("what comes later", || lines(&store) == 3);
+    watch.leaderless.lock().clear();
+    eventually("all of them", || lines(&store) == 4 && store.is_ready());
 }
 
 /// As with a topic that was deleted and made anew under its old name.

@@ -1,6 +1,7 @@
 //! The partitions that are read: where each begins, what must be replayed, which of them wait.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use sawlog_transport::{ConsumeError, Consumer, Event};
@@ -8,9 +9,22 @@ use sawlog_transport::{ConsumeError, Consumer, Event};
 use crate::error::error_chain;
 use crate::store::Store;
 
-/// The assigned partitions of one consumer.
+/// How long a partition that could not be asked is left alone: asking holds up the others.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
+/// How long nothing is said about partitions that still cannot be asked.
+const SAY_AGAIN: Duration = Duration::from_secs(60);
+
+/// The partitions of one consumer.
 pub(crate) struct Partitions<'s> {
     store: &'s Store,
+    /// Those that are not started yet.
+    unread: VecDeque<u32>,
+    /// How many of them failed since one was started.
+    failed: usize,
+    /// When the first of them is tried.
+    try_at: Instant,
+    /// When it was said that one could not be started.
+    said_at: Option<Instant>,
     /// Those that are read → up to where the store is not ready.
     read: BTreeMap<u32, u64>,
     /// Those that wait → the offset at which they do.
@@ -20,17 +34,53 @@ pub(crate) struct Partitions<'s> {
 
 impl<'s> Partitions<'s> {
     /// Starts each partition that the consumer knows where the store stands.
+    ///
+    /// # Errors
+    /// None of them can ever be started.
     pub(crate) fn assign_all(
         store: &'s Store,
         consumer: &mut dyn Consumer,
     ) -> Result<Self, ConsumeError> {
         let (read, waiting) = Default::default();
-        let mut this = Self { store, read, waiting, are_paused: false };
+        let unread = (0..consumer.partitions()).collect();
+        let (try_at, said_at, are_paused) = (Instant::now(), None, false);
+        let failed = 0;
+        let mut this = Self { store, unread, failed, try_at, said_at, read, waiting, are_paused };
         this.count_waiting();
-        for partition in 0..consumer.partitions() {
-            this.assign(partition, consumer)?;
-        }
+        this.start_unread(consumer)?;
         Ok(this)
+    }
+
+    /// Starts those that are not started yet, up to one that cannot be asked: that one is tried again
+    /// later, and those behind it in the next call.
+    pub(crate) fn start_unread(&mut self, consumer: &mut dyn Consumer) -> Result<(), ConsumeError> {
+        while self.try_at <= Instant::now() {
+            let Some(partition) = self.unread.pop_front() else { return Ok(()) };
+            match self.assign(partition, consumer) {
+                Ok(()) => self.failed = 0,
+                Err(err @ ConsumeError::Failed { .. }) => {
+                    self.unread.push_back(partition);
+                    self.put_off(partition, &err);
+                    return Ok(());
+                }
+                Err(err) => return Err(err),
+            }
+        }
+        Ok(())
+    }
+
+    /// Each of the others is tried before any is again.
+    fn put_off(&mut self, partition: u32, why: &ConsumeError) {
+        self.failed += 1;
+        if self.failed >= self.unread.len() {
+            self.failed = 0;
+            self.try_at = Instant::now() + ASK_AGAIN;
+        }
+        if self.said_at.is_none_or(|at| at.elapsed() >= SAY_AGAIN) {
+            self.said_at = Some(Instant::now());
+            let error = error_chain(why);
+            tracing::warn!(partition, error, "a partition cannot be read yet, others go on");
+        }
     }
 
     /// Starts a partition, unless it was started before. One whose messages the store has and the
@@ -40,9 +90,10 @@ impl<'s> Partitions<'s> {
             return Ok(());
         }
         let from = self.store.position(partition);
+        let high = consumer.bounds(partition)?.high;
         match consumer.assign(partition, from) {
             Ok(()) => {}
-            Err(err @ ConsumeError::BeyondEnd { .. }) => {
+            Err(err @ (ConsumeError::BeyondEnd { .. } | ConsumeError::Replaced { .. })) => {
                 self.wait(partition, from, &err, consumer);
                 return Ok(());
             }
@@ -51,7 +102,6 @@ impl<'s> Partitions<'s> {
         if self.are_paused {
             consumer.pause(partition, true);
         }
-        let high = consumer.bounds(partition)?.high;
         self.store.subscribers.begin_at(partition, high);
         self.read.insert(partition, high);
         Ok(())
@@ -66,11 +116,7 @@ impl<'s> Partitions<'s> {
     }
 
     /// Takes what the consumer tells.
-    pub(crate) fn take(
-        &mut self,
-        event: Event,
-        consumer: &mut dyn Consumer,
-    ) -> Result<(), ConsumeError> {
+    pub(crate) fn take(&mut self, event: Event, consumer: &mut dyn Consumer) {
         match event {
             Event::Message { partition, offset, message, .. } => {
                 self.ingest(partition, offset, message, consumer);
@@ -80,7 +126,10 @@ impl<'s> Partitions<'s> {
                 self.store.metrics.missing_messages.inc_by(to - from);
                 self.store.set_position(partition, to);
             }
-            Event::Assigned { partition } => self.assign(partition, consumer)?,
+            Event::Assigned { partition } => {
+                self.unread.push_back(partition);
+                self.try_at = Instant::now();
+            }
             Event::Revoked { partition, lost } => {
                 tracing::warn!(partition, lost, "the partition is no longer ours");
                 consumer.revoke(partition);
@@ -89,7 +138,6 @@ impl<'s> Partitions<'s> {
                 self.count_waiting();
             }
         }
-        Ok(())
     }
 
     /// Takes a message. If it cannot be taken (it is of a newer version), nothing behind it is taken

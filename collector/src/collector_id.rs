@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use sawlog_transport::CollectorId;
 
@@ -14,7 +15,8 @@ const FILE: &str = "collector";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Incarnation {
     pub collector: CollectorId,
-    /// Counts the starts, from 1; durable before it is used.
+    /// Grows with each start; durable before it is used. Also when the directory comes from a backup it
+    /// is one that was not used before, unless the clock is wrong too: it is at least the time in seconds.
     pub number: u64,
 }
 
@@ -48,7 +50,7 @@ impl Incarnation {
             }
             Err(error) => return Err(io_error(error)),
         };
-        let this = Self { number: before.number + 1, ..before };
+        let this = Self { number: next_number(before.number), ..before };
         durable::replace(&path, &this.encode()).map_err(io_error)?;
         Ok(this)
     }
@@ -71,6 +73,11 @@ fn parse(bytes: &[u8]) -> Option<Incarnation> {
     Some(Incarnation { collector, number: number.parse().ok()? })
 }
 
+fn next_number(before: u64) -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    before.saturating_add(1).max(now.as_secs())
+}
+
 fn random_id() -> io::Result<CollectorId> {
     let mut bytes = [0; 16];
     File::open("/dev/urandom")?.read_exact(&mut bytes)?;
@@ -86,11 +93,19 @@ mod tests {
         let dir = tempfile::tempdir().expect("temp dir");
         let first = Incarnation::begin(dir.path()).expect("first");
         let second = Incarnation::begin(dir.path()).expect("second");
-        assert_eq!(second, Incarnation { number: 2, ..first });
-        assert_eq!(first.number, 1);
+        assert_eq!(second.collector, first.collector);
+        assert!(second.number > first.number);
         let other = tempfile::tempdir().expect("temp dir");
         let stranger = Incarnation::begin(other.path()).expect("stranger");
         assert_ne!(stranger.collector, first.collector);
+    }
+
+    /// A push is stored once under each number: one that is used again would hide new lines.
+    #[test]
+    fn a_directory_from_a_backup_counts_on_beyond_what_it_knows() {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+        assert!(next_number(6) >= now);
+        assert_eq!(next_number(u64::MAX - 1), u64::MAX);
     }
 
     #[test]

@@ -36,7 +36,8 @@ pub(super) async fn serve(config: Config, kafka: Kafka) -> anyhow::Result<()> {
     announce(&config, addr);
     eprintln!("search with: sawlog search --addr http://{} error", reachable(addr));
     let server = Server::start(listener, api.router());
-    let is_filled = store.source()?.is_some();
+    let own = format!(" topic={} ", kafka.topic);
+    let is_filled = store.source()?.is_some_and(|source| source.contains(&own));
     let found = topic::find(client.clone(), &kafka, is_filled, waiting.clone())?;
 
     let mut outcome = tokio::select! {

@@ -13,9 +13,10 @@ use super::Unusable;
 /// The longest text that is read: bytes.
 const PIN_BYTES_MAX: u64 = 4096;
 
-/// How a topic is named in files: the same name in another cluster is another topic.
+/// How a topic is named in files: the same name in another cluster is another topic, and so is one that
+/// was deleted and made again.
 pub(super) fn source_of(topic: &Topic) -> String {
-    format!("kafka cluster={} topic={}", topic.cluster, topic.name)
+    format!("kafka cluster={} topic={} id={:032x}", topic.cluster, topic.name, topic.id)
 }
 
 /// The count that `file` holds for this topic; a file for another topic, or none, is replaced by what
@@ -81,7 +82,7 @@ mod tests {
 
     fn topic(cluster: &str, partitions: u32) -> Topic {
         let (name, cluster) = ("t".to_owned(), cluster.to_owned());
-        Topic { name, cluster, partitions, doubts: Vec::new() }
+        Topic { name, cluster, id: 7, partitions, doubts: Vec::new() }
     }
 
     #[test]
@@ -91,7 +92,10 @@ mod tests {
         assert_eq!(pin_partitions(&file, &topic("a", 4)).unwrap(), 4);
         assert_eq!(pin_partitions(&file, &topic("a", 9)).unwrap(), 4);
         let text = std::fs::read_to_string(&file).unwrap();
-        assert_eq!(text, "kafka cluster=a topic=t partitions=4\n");
+        assert_eq!(
+            text,
+            "kafka cluster=a topic=t id=00000000000000000000000000000007 partitions=4\n"
+        );
         let shrunk = pin_partitions(&file, &topic("a", 3)).unwrap_err();
         assert!(shrunk.is::<Unusable>() && shrunk.to_string().contains("made anew"), "{shrunk}");
         assert_eq!(pin_partitions(&file, &topic("b", 3)).unwrap(), 3);

@@ -133,7 +133,7 @@ fn say(error: &TopicError) {
 }
 
 fn told(topic: Topic) -> Topic {
-    let Topic { name, cluster, partitions, doubts } = &topic;
+    let Topic { name, cluster, partitions, doubts, .. } = &topic;
     for doubt in doubts {
         tracing::warn!("{doubt}");
     }

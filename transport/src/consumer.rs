@@ -48,6 +48,12 @@ pub enum ConsumeError {
         #[source]
         source: std::io::Error,
     },
+    /// Positions mean other messages now.
+    #[error(
+        "{place} was deleted and made again: what it holds is not what the store has read. Restart with an \
+         empty --data, or with another topic"
+    )]
+    Replaced { place: String },
     #[error("cannot read {place}: {reason}")]
     Failed { place: String, reason: String },
 }

@@ -16,10 +16,13 @@ use super::config::{KafkaConfig, KafkaError};
 use super::events::Events;
 use super::reasons::reason;
 use super::topic::Topic;
+use super::topic_id::topic_id;
 use crate::consumer::{Bounds, ConsumeError, Consumer, Event};
 
-/// How long a question to the brokers may take.
-const ASK_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a question to the brokers may take: nothing is read meanwhile.
+const ASK_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a position that was refused is left alone, if the partition's leader cannot be asked.
+const PLACE_AGAIN: Duration = Duration::from_secs(10);
 /// How often it is looked whether partitions were added, and how long that may hold up reading.
 const GROWTH: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(1));
 
@@ -28,13 +31,15 @@ const GROWTH: (Duration, Duration) = (Duration::from_secs(60), Duration::from_se
 pub struct KafkaConsumer {
     config: KafkaConfig,
     group: String,
+    /// The id of the topic that positions count messages of.
+    topic_id: u128,
     client: BaseConsumer<Events>,
     partitions: u32,
     cursors: BTreeMap<u32, Cursor>,
     /// What is to be told before the next message.
     pending: VecDeque<Event>,
-    /// A position was refused by the brokers; which one has to be found out.
-    lost_its_place: bool,
+    /// A position was refused by the brokers: when it is to be found out which one.
+    find_place_at: Option<Instant>,
     /// The client failed for good.
     broken: bool,
     looked_for_growth: Instant,
@@ -69,10 +74,11 @@ impl KafkaConsumer {
             client: connect(config, group)?,
             config: config.clone(),
             group: group.to_owned(),
+            topic_id: topic.id,
             partitions: topic.partitions,
             cursors: BTreeMap::new(),
             pending: VecDeque::new(),
-            lost_its_place: false,
+            find_place_at: None,
             broken: false,
             looked_for_growth: Instant::now(),
         })
@@ -99,6 +105,19 @@ impl KafkaConsumer {
             return Ok(());
         }
         Err(ConsumeError::NoPartition { partition, partitions })
+    }
+
+    /// Whether the topic is still the one that was checked. It is asked where a position is refused: a
+    /// topic that was made again has fewer messages, for a while.
+    fn check_topic(&self) -> Result<(), ConsumeError> {
+        if self.topic_id == 0 {
+            return Ok(());
+        }
+        let found = topic_id(self.client.client(), &self.config.topic, ASK_TIMEOUT);
+        if found.is_none_or(|found| found == self.topic_id) {
+            return Ok(());
+        }
+        Err(ConsumeError::Replaced { place: format!("topic {}", self.config.topic) })
     }
 
     /// A client that failed for good is replaced; its partitions are to be assigned again.
@@ -185,7 +204,7 @@ impl KafkaConsumer {
         }
         match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
-                self.lost_its_place = true;
+                self.find_place_at = Some(Instant::now());
             }
             // The client tries again by itself, and has told its context.
             _ => tracing::debug!("reading {}: {error}", self.config.topic),
@@ -202,8 +221,13 @@ impl KafkaConsumer {
             .map(|(partition, cursor)| (*partition, cursor.next, cursor.committed))
             .collect();
         for (partition, next, committed) in cursors {
-            let Bounds { low, high } = self.bounds(partition)?;
+            let Ok(Bounds { low, high }) = self.bounds(partition) else {
+                // Its leader is away; the others go on.
+                self.find_place_at = Some(Instant::now() + PLACE_AGAIN);
+                continue;
+            };
             if next > high {
+                self.check_topic()?;
                 return Err(ConsumeError::BeyondEnd { partition, position: next, high });
             }
             let paused = self.cursors.get(&partition).is_some_and(|cursor| cursor.paused);
@@ -217,7 +241,6 @@ impl KafkaConsumer {
                 self.pending.push_back(Event::Missing { partition, from: next, to: low, reason });
             }
         }
-        self.lost_its_place = false;
         Ok(())
     }
 }
@@ -261,6 +284,9 @@ impl Consumer for KafkaConsumer {
 
     fn assign(&mut self, partition: u32, from: u64) -> Result<(), ConsumeError> {
         self.rebuild_if_broken()?;
+        if from > 0 {
+            self.check_topic()?;
+        }
         let Bounds { high, .. } = self.bounds(partition)?;
         if from > high {
             return Err(ConsumeError::BeyondEnd { partition, position: from, high });
@@ -299,7 +325,8 @@ impl Consumer for KafkaConsumer {
 
     fn poll(&mut self, timeout: Duration) -> Result<Option<Event>, ConsumeError> {
         self.look_for_growth();
-        if self.lost_its_place {
+        if self.find_place_at.is_some_and(|at| at <= Instant::now()) {
+            self.find_place_at = None;
             self.find_place()?;
         }
         if let Some(event) = self.pending.pop_front() {

@@ -11,6 +11,7 @@ mod outstanding;
 mod producer;
 mod reasons;
 pub mod topic;
+mod topic_id;
 pub mod topic_rules;
 
 pub use config::{KafkaConfig, KafkaError};

@@ -176,20 +176,29 @@ impl ClientContext for Reports {
     }
 }
 
+impl Reports {
+    fn outcome(&self, report: &DeliveryResult<'_>) -> Result<Position, SendError> {
+        let (message, reason) = match report {
+            Ok(message) => match u64::try_from(message.offset()) {
+                Ok(offset) => {
+                    let partition = u32::try_from(message.partition()).unwrap_or_default();
+                    return Ok(Position { partition, offset });
+                }
+                // The brokers found out that they had it, and no longer know where.
+                Err(_) => (message, "it is stored, but the brokers do not say where".to_owned()),
+            },
+            Err((error, message)) => (message, reason(error, &self.config.topic)),
+        };
+        let partition = u32::try_from(message.partition()).unwrap_or_default();
+        Err(SendError::Failed { place: place(&self.config, partition), reason })
+    }
+}
+
 impl ProducerContext for Reports {
     type DeliveryOpaque = usize;
 
     fn delivery(&self, report: &DeliveryResult<'_>, id: usize) {
         let Some(sent) = self.outstanding.lock().end(id) else { return };
-        sent.acknowledge(match report {
-            Ok(message) => Ok(Position {
-                partition: u32::try_from(message.partition()).unwrap_or_default(),
-                offset: u64::try_from(message.offset()).unwrap_or_default(),
-            }),
-            Err((error, message)) => Err(SendError::Failed {
-                place: place(&self.config, u32::try_from(message.partition()).unwrap_or_default()),
-                reason: reason(error, &self.config.topic),
-            }),
-        });
+        sent.acknowledge(self.outcome(report));
     }
 }

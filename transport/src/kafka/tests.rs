@@ -44,6 +44,7 @@ impl Cluster {
         let topic = Topic {
             name: "logs".to_owned(),
             cluster: "mock".to_owned(),
+            id: 0,
             partitions: PARTITIONS,
             doubts: Vec::new(),
         };

@@ -14,6 +14,7 @@ use rdkafka::metadata::MetadataTopic;
 
 use super::config::{KafkaConfig, KafkaError};
 use super::events::Events;
+use super::topic_id::topic_id;
 use super::topic_rules::{faults, mend, settings_for};
 
 /// How long one question to the brokers may take.
@@ -22,6 +23,8 @@ const ASK_TIMEOUT: Duration = Duration::from_secs(1);
 const ADMIN_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long to wait until brokers that know no topic yet, or have no leader for it, are asked again.
 const AGAIN: Duration = Duration::from_millis(200);
+/// How often a topic's id is asked for: a broker may not know yet the topic that another has created.
+const ID_ATTEMPTS: usize = 5;
 /// How many replicas a created topic gets where there are brokers enough.
 const REPLICATION: usize = 3;
 /// How long fewer brokers than that must be all there are, before a topic is created on them: a cluster
@@ -49,6 +52,9 @@ pub struct Topic {
     pub name: String,
     /// The cluster's id: another cluster's topic of the same name is another one.
     pub cluster: String,
+    /// The topic's own id: one that was deleted and made again is another one. 0 where brokers have
+    /// none (before Kafka 2.8).
+    pub id: u128,
     pub partitions: u32,
     /// What is not wrong, but should be known.
     pub doubts: Vec<String>,
@@ -203,6 +209,17 @@ impl<'a> Probe<'a> {
         }
     }
 
+    /// The topic's id, or 0 if brokers that do answer give none.
+    fn topic_id(&self) -> Result<u128, TopicError> {
+        for _ in 0..ID_ATTEMPTS {
+            if let Some(id) = topic_id(self.client.client(), &self.config.topic, ADMIN_TIMEOUT) {
+                return Ok(id);
+            }
+            self.pause(Some("the cluster does not tell the topic's id"))?;
+        }
+        Ok(0)
+    }
+
     /// Waits a little. `why` is what brokers that do answer lack.
     ///
     /// # Errors
@@ -329,7 +346,13 @@ fn check(
             "the settings of topic {topic} cannot be checked: grant DescribeConfigs on it"
         ));
     }
-    Ok(Topic { cluster: probe.cluster()?, name: topic, partitions: found.partitions, doubts })
+    let (cluster, id) = (probe.cluster()?, probe.topic_id()?);
+    if id == 0 {
+        doubts.push(format!(
+            "the brokers give topic {topic} no id: if it is deleted and made again, nobody will notice"
+        ));
+    }
+    Ok(Topic { cluster, id, name: topic, partitions: found.partitions, doubts })
 }
 
 /// The topic's settings, with what the brokers add; `None` if this client may not see them.
