@@ -34,6 +34,9 @@ pub struct KafkaConsumer {
     /// The id of the topic that positions count messages of.
     topic_id: u128,
     client: BaseConsumer<Events>,
+    /// A client that only asks. On the connection of one that reads, an answer waits behind that to the
+    /// fetch under way, a quarter of a second each time there is nothing to read.
+    asking: BaseConsumer<Events>,
     partitions: u32,
     cursors: BTreeMap<u32, Cursor>,
     /// What is to be told before the next message.
@@ -72,6 +75,11 @@ impl KafkaConsumer {
         config.validate()?;
         Ok(Self {
             client: connect(config, group)?,
+            asking: BaseConsumer::from_config_and_context(
+                &config.client(),
+                Events::silent("Kafka"),
+            )
+            .map_err(|error| KafkaError::Client(error.to_string()))?,
             config: config.clone(),
             group: group.to_owned(),
             topic_id: topic.id,
@@ -113,7 +121,7 @@ impl KafkaConsumer {
         if self.topic_id == 0 {
             return Ok(());
         }
-        let found = topic_id(self.client.client(), &self.config.topic, ASK_TIMEOUT);
+        let found = topic_id(self.asking.client(), &self.config.topic, ASK_TIMEOUT);
         if found.is_none_or(|found| found == self.topic_id) {
             return Ok(());
         }
@@ -161,7 +169,7 @@ impl KafkaConsumer {
             return;
         }
         self.looked_for_growth = Instant::now();
-        let found = match self.client.fetch_metadata(Some(&self.config.topic), timeout) {
+        let found = match self.asking.fetch_metadata(Some(&self.config.topic), timeout) {
             Ok(metadata) => metadata.topics().first().map_or(0, partitions_with_leaders),
             Err(error) => {
                 tracing::debug!("cannot look whether the topic has grown: {error}");
@@ -325,6 +333,10 @@ impl Consumer for KafkaConsumer {
 
     fn poll(&mut self, timeout: Duration) -> Result<Option<Event>, ConsumeError> {
         self.look_for_growth();
+        // Nothing comes from it but what it says by itself, which must not pile up.
+        if let Some(Err(error)) = self.asking.poll(Duration::ZERO) {
+            tracing::debug!("asking the brokers: {error}");
+        }
         if self.find_place_at.is_some_and(|at| at <= Instant::now()) {
             self.find_place_at = None;
             self.find_place()?;
@@ -344,7 +356,7 @@ impl Consumer for KafkaConsumer {
         self.check(partition)?;
         let number = i32::try_from(partition).unwrap_or(i32::MAX);
         let (low, high) = self
-            .client
+            .asking
             .fetch_watermarks(&self.config.topic, number, ASK_TIMEOUT)
             .map_err(|error| self.failed(partition, &error))?;
         let offset = |offset: i64| u64::try_from(offset).unwrap_or(0);
