@@ -235,6 +235,8 @@ fn a_newer_message_makes_its_partition_wait_and_no_other_also_after_a_restart() 
     eventually("ready", || store.is_ready());
     eventually("the others' lines", || lines(&store) == 5);
     assert_eq!((store.position(1), bed.waiting()), (1, 1.0));
+    assert_eq!(store.waiting_partitions(), [(1, 1)].into());
+    assert!(store.is_waiting(1) && !store.is_waiting(0));
     aggregator.stop();
     drop(store);
 
@@ -319,6 +321,7 @@ fn a_partition_that_ends_before_the_stores_position_waits() {
     let (store, _aggregator) = bed.start(config, &watch);
     eventually("the other partition", || lines(&store) == 3);
     assert_eq!((store.position(0), bed.waiting()), (2, 1.0));
+    assert_eq!(store.waiting_partitions(), [(0, 2)].into());
 }
 
 fn open(config: &StoreConfig) -> Arc<Store> {

@@ -34,6 +34,7 @@ mod store;
 mod streams;
 mod subscribe;
 pub mod terms;
+mod waiting;
 pub mod words;
 
 #[cfg(test)]

@@ -169,7 +169,7 @@ impl<'s> Partitions<'s> {
     }
 
     fn count_waiting(&self) {
-        self.store.metrics.waiting_partitions.set(self.waiting.len() as i64);
+        self.store.set_waiting(&self.waiting);
     }
 
     pub(crate) fn are_paused(&self) -> bool {

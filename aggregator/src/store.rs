@@ -76,6 +76,8 @@ pub struct Store {
     /// What of it the manifest names.
     pub(crate) sealed: Mutex<BTreeMap<u32, u64>>,
     ready: AtomicBool,
+    /// See [`Store::waiting_partitions`].
+    pub(crate) waiting: RwLock<BTreeMap<u32, u64>>,
     /// How often the store was read from disk.
     recoveries: AtomicU64,
     /// The clocks when the sealer last looked at them.
@@ -132,6 +134,7 @@ impl Store {
             consumed: Default::default(),
             sealed: Mutex::default(),
             ready: AtomicBool::new(false),
+            waiting: RwLock::default(),
             recoveries: AtomicU64::new(0),
             clock_seen,
             rewrite_catalog: AtomicBool::new(false),
@@ -201,14 +204,15 @@ impl Store {
         true
     }
 
-    /// Whether everything that the transport held at the start was consumed.
+    /// Whether everything that the transport held at the start was consumed, but for partitions that
+    /// [wait](Self::waiting_partitions).
     pub fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Acquire)
     }
 
     /// A mark of the whole store's being there; `None` while it is not [ready](Self::is_ready). What
     /// is read between two equal marks misses nothing: no recovery, not even a whole one, lies
-    /// between them.
+    /// between them. It says nothing of partitions that [wait](Self::waiting_partitions).
     pub fn whole(&self) -> Option<Whole> {
         let recoveries = self.recoveries.load(Ordering::Acquire);
         self.is_ready().then_some(Whole(recoveries))

@@ -74,6 +74,11 @@ pub enum PushError {
     /// What was pushed before the start is not known yet, so a retry could not be told.
     #[error("not ready: replaying what was not sealed; send the request again")]
     NotReady,
+    /// What was pushed behind the offset is not known, so a retry could not be told.
+    #[error(
+        "partition {partition}, which takes pushes, waits and is not read: the aggregator's log says why and the way out; nothing of the request was stored"
+    )]
+    Waiting { partition: u32 },
     /// Nothing was sent.
     #[error(
         "the transport does not take or hand on what is sent, as the log says: nothing of the request was stored, send it again later"
@@ -177,6 +182,7 @@ impl Receiver {
     pub fn push(&self, streams: Vec<PushedStream>) -> Result<usize, PushError> {
         let partition = self.partition()?;
         let whole = self.store.whole().ok_or(PushError::NotReady)?;
+        self.expect_read(partition)?;
         self.expect_transport()?;
         for stream in &streams {
             check(stream)?;
@@ -197,9 +203,19 @@ impl Receiver {
             // The store was recovered meanwhile: what was just looked up was not all.
             return Err(PushError::NotReady);
         }
+        self.expect_read(partition)?;
         let batches = self.encode_all(&new);
         self.send(partition, batches, reserved)?;
         Ok(retries)
+    }
+
+    /// Refuses what could not be found again: its retry would store it twice.
+    fn expect_read(&self, partition: u32) -> Result<(), PushError> {
+        if self.store.is_waiting(partition) {
+            Err(PushError::Waiting { partition })
+        } else {
+            Ok(())
+        }
     }
 
     /// Refuses at once what would only wait behind others that wait.

@@ -183,6 +183,17 @@ fn the_sample_file_has_every_key() {
     }
 }
 
+/// Both roles of one machine read it.
+#[test]
+fn the_sample_file_gives_each_role_an_address_of_its_own() {
+    let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/sawlog.toml");
+    for (role, listen) in [("collector", "127.0.0.1:7412"), ("aggregator", "127.0.0.1:7411")] {
+        let flags = ["--config", sample, "--brokers", "k:1"];
+        let (config, _) = effective_of(role, &flags).unwrap();
+        assert_eq!(config.listen.to_string(), listen, "{role}");
+    }
+}
+
 #[test]
 fn each_keys_example_is_right() {
     let in_table = kafka::KEYS.map(|(key, example)| (key, format!("[kafka]\n{example}")));

@@ -13,7 +13,7 @@ use super::listen::{Server, announce, bind, create_data, reachable};
 use super::pin::source_of;
 use super::stop::Stop;
 use super::topic::{self, Waiting};
-use super::{Unusable, bind_source, check_aggregator, receiver};
+use super::{RECEIVER_DIR, Unusable, bind_source, check_aggregator, expect_source, receiver};
 use crate::build_info::BUILD;
 use crate::config::{Config, Kafka};
 
@@ -77,6 +77,7 @@ fn open_store(
             .with_retention(config.retention, config.retention_bytes)
     };
     let (store, sealer) = Store::open(store_config, registry).context("cannot open the store")?;
+    expect_source(&config.data, &store)?;
     let source = store.source()?;
     // Such a log may hold lines that no store has yet.
     let has_log = source.is_none() && config.data.join("log").exists();
@@ -108,7 +109,7 @@ impl Parts<'_> {
         producer: &KafkaProducer,
     ) -> anyhow::Result<Aggregator> {
         bind_source(store, &source_of(self.topic))?;
-        let partitions = topic::pinned(&self.config.data.join("receiver"), self.topic)?;
+        let partitions = topic::pinned(&self.config.data.join(RECEIVER_DIR), self.topic)?;
         let consumer = KafkaConsumer::new(self.client, &self.kafka.group, self.topic)?;
         let aggregator = Aggregator::start(store.clone(), sealer, Box::new(consumer))
             .context("cannot start the aggregator")?;

@@ -15,11 +15,12 @@ mod topic;
 
 use std::fmt;
 use std::future::Future;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use sawlog_aggregator::{Aggregator, Store, StoreError};
+use sawlog_aggregator::{Aggregator, EMBEDDED_SOURCE, Store, StoreError};
 use sawlog_collector::Incarnation;
 use sawlog_query::push::Receiver;
 use sawlog_transport::Producer;
@@ -30,6 +31,11 @@ use crate::config::Config;
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long tasks that are still at work at the end are waited for.
 const TASKS_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What the receiver of pushes keeps, inside the data directory; with Kafka also how many partitions of each
+/// topic are used.
+const RECEIVER_DIR: &str = "receiver";
+const PIN_FILE: &str = "partitions";
 
 /// Something that trying again does not mend: a person has to change a setting, or something outside.
 #[derive(Debug)]
@@ -110,13 +116,33 @@ fn bind_source(store: &Store, source: &str) -> anyhow::Result<()> {
     })
 }
 
+/// Refuses a store that Kafka has filled and that no longer says so: without its `source` file it is taken
+/// for that of an embedded log, whose positions are others.
+///
+/// # Errors
+/// [`Unusable`], naming the file.
+fn expect_source(data: &Path, store: &Store) -> anyhow::Result<()> {
+    let (source, pins) = (data.join("store/source"), data.join(RECEIVER_DIR).join(PIN_FILE));
+    let is_assumed = store.source()?.as_deref() == Some(EMBEDDED_SOURCE) && !source.exists();
+    if is_assumed && pins.exists() {
+        let (source, pins) = (source.display(), pins.display());
+        let why = format!(
+            "{source} is missing: the store was filled through Kafka, and which topic's positions it \
+             holds is not known without. Restore it, a line such as 'kafka cluster=… topic=…' ({pins} \
+             names the topics that were used, the latest last), or go on with an empty --data"
+        );
+        return Err(Unusable(why).into());
+    }
+    Ok(())
+}
+
 /// What takes pushes; its name and count of starts are kept in the data directory.
 fn receiver(
     config: &Config,
     store: &Arc<Store>,
     producer: Arc<dyn Producer>,
 ) -> anyhow::Result<Receiver> {
-    let dir = config.data.join("receiver");
+    let dir = config.data.join(RECEIVER_DIR);
     std::fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
     let me = Incarnation::begin(&dir)?;
     Ok(Receiver::new(store.clone(), producer, me.collector, me.number))

@@ -15,7 +15,7 @@ use sawlog_transport::embedded::{EmbeddedConfig, EmbeddedLog};
 
 use super::listen::{Server, announce, bind, create_data, reachable};
 use super::stop::Stop;
-use super::{STOP_TIMEOUT, bind_source, check_aggregator, collecting, receiver};
+use super::{STOP_TIMEOUT, bind_source, check_aggregator, collecting, expect_source, receiver};
 use crate::build_info::BUILD;
 use crate::config::Config;
 use crate::demo::{self, Demo};
@@ -37,6 +37,7 @@ pub(super) async fn serve(config: Config) -> anyhow::Result<()> {
             .with_retention(config.retention, config.retention_bytes)
     };
     let (store, sealer) = Store::open(store_config, &registry).context("cannot open the store")?;
+    expect_source(&config.data, &store)?;
     bind_source(&store, EMBEDDED_SOURCE)?;
     let log_config = EmbeddedConfig {
         continue_at: (0..PARTITIONS).map(|partition| store.position(partition)).collect(),

@@ -146,7 +146,7 @@ fn told(topic: Topic) -> Topic {
 /// # Errors
 /// See [`super::pin::pin_partitions`].
 pub(super) fn pinned(dir: &Path, topic: &Topic) -> anyhow::Result<u32> {
-    let partitions = super::pin::pin_partitions(&dir.join("partitions"), topic)?;
+    let partitions = super::pin::pin_partitions(&dir.join(super::PIN_FILE), topic)?;
     if partitions < topic.partitions {
         let (name, has) = (&topic.name, topic.partitions);
         tracing::info!(

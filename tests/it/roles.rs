@@ -17,14 +17,17 @@ fn ready(node: &Node) -> (u16, String) {
 }
 
 fn collector(data: &Path, brokers: &str) -> Setup {
-    let logs = data.parent().unwrap().join("*.log");
+    let logs = data.parent().unwrap().join("logs/*.log");
     Setup::new(data).role("collector").arg("--brokers", brokers).arg("--path", logs)
 }
 
 #[test]
 fn a_collector_without_a_broker_tails_says_why_and_loses_nothing() {
     let dir = tempfile::tempdir().unwrap();
-    let (data, log) = (dir.path().join("data"), dir.path().join("a.log"));
+    // A directory of their own: the collector holds files below its data, too.
+    let (data, logs) = (dir.path().join("data"), dir.path().join("logs"));
+    std::fs::create_dir(&logs).unwrap();
+    let log = logs.join("a.log");
     std::fs::write(&log, "one\ntwo\n").unwrap();
     let brokers = nobody();
     let node = collector(&data, &brokers).start();
@@ -34,7 +37,7 @@ fn a_collector_without_a_broker_tails_says_why_and_loses_nothing() {
         |n| *n == 8.0,
     );
     // Held open from the first moment: it may be gone before a broker answers.
-    assert!(node.has_open(dir.path()));
+    assert!(node.has_open(&logs));
     let said = eventually("the cause", || ready(&node), |(_, text)| text.contains("no broker of"));
     assert_eq!(said.0, 503);
     assert!(said.1.contains(&brokers) && said.1.contains("Connection refused"), "{}", said.1);
@@ -104,6 +107,31 @@ fn an_aggregator_refuses_the_store_of_a_run() {
     assert_eq!(aggregator.run_to_end().0, Some(78));
     std::fs::remove_dir_all(dir.path().join("log")).unwrap();
     assert_eq!(aggregator.start().terminate(), Some(0));
+}
+
+/// It looks like that of an embedded log, and the advice for such a one would lose lines.
+#[test]
+fn a_store_of_kafkas_whose_source_is_gone_is_refused_by_both() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Setup::new(dir.path()).start().ready();
+    let json = [("Content-Type", "application/json")];
+    let push = br#"{"streams":[{"stream":{"app":"x"},"values":[["1700000000000000000","x"]]}]}"#;
+    assert_eq!(node.post("/loki/api/v1/push", &json, push).0, 204);
+    assert_eq!(node.terminate(), Some(0));
+    std::fs::remove_dir_all(dir.path().join("log")).unwrap();
+    std::fs::remove_file(dir.path().join("store/source")).unwrap();
+    let pins = "kafka cluster=c topic=t partitions=4\n";
+    std::fs::write(dir.path().join("receiver/partitions"), pins).unwrap();
+    let aggregator = Setup::new(dir.path()).role("aggregator").arg("--brokers", nobody());
+    for setup in [aggregator, Setup::new(dir.path())] {
+        let (code, said) = setup.run_to_end();
+        assert_eq!(code, Some(78), "{said}");
+        assert!(
+            said.contains("store/source is missing") && !said.contains("sawlog run`"),
+            "{said}"
+        );
+    }
+    assert!(!dir.path().join("store/source").exists(), "nothing is guessed");
 }
 
 #[test]

@@ -70,9 +70,10 @@ impl From<PushError> for HttpError {
             PushError::LineTooLong { .. }
             | PushError::MetadataTooLarge { .. }
             | PushError::TimeTooLate { .. } => StatusCode::BAD_REQUEST,
-            PushError::NotReady | PushError::NoTransport | PushError::Timeout => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            PushError::NotReady
+            | PushError::Waiting { .. }
+            | PushError::NoTransport
+            | PushError::Timeout => StatusCode::SERVICE_UNAVAILABLE,
             PushError::Busy => StatusCode::TOO_MANY_REQUESTS,
             PushError::LookupTimeout(_) => StatusCode::GATEWAY_TIMEOUT,
             PushError::Failed(_) | PushError::Query(_) => StatusCode::INTERNAL_SERVER_ERROR,

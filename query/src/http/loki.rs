@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::error::HttpError;
 use super::params::Params;
-use super::{Api, answer};
+use super::{Api, answer, waiting};
 use crate::engine::log::{self, Direction, LogQuery};
 use crate::engine::metric::{self, Steps};
 use crate::engine::{Budget, QueryError};
@@ -137,15 +137,25 @@ impl Api {
     }
 
     /// Reads the store. Until the replay at its start, or after a recovery, is done, answers lack
-    /// what was not sealed: that is told, also if all of it happened while the store was read.
+    /// what was not sealed: that is told, also if all of it happened while the store was read. So is
+    /// what waits before or after.
     pub(super) fn warned<T>(&self, budget: &Budget, read: impl FnOnce() -> T) -> T {
         let before = self.store.whole();
+        self.warn_of_waiting(budget);
         let answer = read();
+        self.warn_of_waiting(budget);
         if before.is_none() || self.store.whole() != before {
             let text = "partial result: replaying what was not sealed";
             budget.warn(text.to_owned());
         }
         answer
+    }
+
+    /// Warns of what an answer lacks because its partition waits.
+    pub(super) fn warn_of_waiting(&self, budget: &Budget) {
+        if let Some(text) = waiting::told(&self.store.waiting_partitions()) {
+            budget.warn(format!("partial result: {text}"));
+        }
     }
 
     /// Counts an answer under its route and code.

@@ -15,6 +15,9 @@ mod search;
 mod store;
 mod streams;
 mod tail;
+mod waiting;
+#[cfg(test)]
+mod waiting_tests;
 
 use std::sync::Arc;
 use std::time::Duration;

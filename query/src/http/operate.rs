@@ -10,7 +10,7 @@ use axum::routing::get;
 use prometheus::{Encoder, Registry, TextEncoder};
 
 use super::error::HttpError;
-use super::{Api, BuildInfo};
+use super::{Api, BuildInfo, waiting};
 
 /// Why it is not ready before the replay is done.
 const REPLAYING: &str = "replaying what was not sealed";
@@ -36,19 +36,25 @@ pub fn operate_router(operate: Operate) -> prometheus::Result<Router> {
     build.register(&registry)?;
     Ok(Router::new()
         .route("/", get(move || async move { welcome.clone() }))
-        .route("/ready", get(move || async move { readiness(not_ready()) }))
+        .route("/ready", get(move || async move { readiness(not_ready(), None) }))
         .route("/metrics", get(move || async move { exposition(&registry) })))
 }
 
-/// `GET /ready`: 503 until everything that was stored before the start can be searched.
+/// `GET /ready`: 503 until everything that was stored before the start can be searched, but for
+/// partitions that wait: they are named below `ready`.
 pub(super) async fn ready(State(api): State<Arc<Api>>) -> Response {
     let replaying = || (!api.store.is_ready()).then(|| REPLAYING.to_owned());
-    readiness((api.not_ready)().or_else(replaying))
+    let waiting = waiting::told(&api.store.waiting_partitions());
+    readiness((api.not_ready)().or_else(replaying), waiting)
 }
 
-fn readiness(not_ready: Option<String>) -> Response {
+/// What waits is told, and the rest is served.
+fn readiness(not_ready: Option<String>, waiting: Option<String>) -> Response {
     match not_ready {
-        None => "ready\n".into_response(),
+        None => {
+            let waiting = waiting.map(|text| format!("{text}\n")).unwrap_or_default();
+            format!("ready\n{waiting}").into_response()
+        }
         Some(why) => {
             let text = format!("not ready: {why}\n");
             HttpError::new(StatusCode::SERVICE_UNAVAILABLE, text).into_response()

@@ -18,7 +18,7 @@ use super::error::HttpError;
 use super::loki::{apart, now};
 use super::params::Params;
 use super::running::CancelOnDrop;
-use super::{Api, READER_SILENCE_MAX};
+use super::{Api, READER_SILENCE_MAX, waiting};
 use crate::engine::log::{self, LogQuery, entry_of};
 use crate::engine::plan::Plan;
 use crate::engine::{Budget, Entry, QueryError, export};
@@ -87,12 +87,16 @@ async fn find(api: &Arc<Api>, params: &Params) -> Result<Response, HttpError> {
     };
     let (body, warnings) = api.queries.run(api.limits.clone(), run).await??;
     let mut response = ([(header::CONTENT_TYPE, format.content_type())], body).into_response();
+    warn_by_header(&mut response, warnings);
+    Ok(response)
+}
+
+fn warn_by_header(response: &mut Response, warnings: impl IntoIterator<Item = String>) {
     for warning in warnings {
         if let Ok(value) = warning.parse() {
             response.headers_mut().append("x-sawlog-warning", value);
         }
     }
-    Ok(response)
 }
 
 /// The log query of `query`, plain words or LogQL.
@@ -109,7 +113,7 @@ pub(super) async fn log_expr(params: &Params) -> Result<LogExpr, HttpError> {
 }
 
 /// `GET|POST /api/v1/export`: all matching lines, stream after stream in the order of their files,
-/// without a limit. If something cannot be read the body ends without its end mark, so that a client
+/// without a limit. If something cannot be read, or waits to be, the body ends without its end mark, so that a client
 /// sees an error.
 pub(super) async fn export(State(api): State<Arc<Api>>, params: Params) -> Response {
     let answer = start_export(&api, &params).await;
@@ -126,6 +130,8 @@ async fn start_export(api: &Arc<Api>, params: &Params) -> Result<Response, HttpE
         return Err(HttpError::new(StatusCode::SERVICE_UNAVAILABLE, text));
     };
     let place = api.exports.place_now()?;
+    // Of what the body lacks for this reason; it ends as one that is not complete.
+    let told = waiting::told(&api.store.waiting_partitions());
     let mut limits = api.limits.clone();
     // An export takes as long as its reader; it ends when the reader is gone.
     limits.time_max = Duration::MAX;
@@ -150,7 +156,9 @@ async fn start_export(api: &Arc<Api>, params: &Params) -> Result<Response, HttpE
         async move { Some((next_chunk(&mut chunks, &stalled).await?, (chunks, cancel))) }
     });
     let kind = [(header::CONTENT_TYPE, format.content_type())];
-    Ok((StatusCode::OK, kind, Body::from_stream(chunks)).into_response())
+    let mut response = (StatusCode::OK, kind, Body::from_stream(chunks)).into_response();
+    warn_by_header(&mut response, told);
+    Ok(response)
 }
 
 /// What an export reads, all of it from the store while it was `whole`.
@@ -161,6 +169,7 @@ fn plan_export(
     whole: Whole,
     budget: &Budget,
 ) -> Result<(Plan, Vec<Source>), QueryError> {
+    api.warn_of_waiting(budget);
     let plan = Plan::new(&api.store, log, from, to)?;
     let sources = plan.sources(&api.store, budget)?;
     if api.store.whole() != Some(whole) {

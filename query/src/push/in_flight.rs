@@ -25,6 +25,8 @@ pub(super) struct InFlight {
     failed: Vec<u64>,
     /// The first failure.
     failure: Option<SendError>,
+    /// The latest failure, for people.
+    reason: Option<String>,
     last: Option<Position>,
 }
 
@@ -38,6 +40,7 @@ impl InFlight {
             unstored: BTreeMap::new(),
             failed: Vec::new(),
             failure: None,
+            reason: None,
             last: None,
         }
     }
@@ -80,6 +83,7 @@ impl InFlight {
                 }
                 Err(err) => {
                     self.failed.push(ack.tag);
+                    self.reason = Some(err.to_string());
                     self.failure.get_or_insert(err);
                 }
             }
@@ -95,7 +99,19 @@ impl InFlight {
     /// addresses: the store takes it once, and then it is known to be found.
     pub(super) fn settle_at_last(mut self) {
         let mut pause = RESEND.0;
+        let mut failures = 0_u64;
         while !self.settle(WAIT) {
+            failures += 1;
+            // An outage would otherwise fill the log: the 1st, 2nd, 4th, 8th, … failure is told.
+            if failures.is_power_of_two() {
+                let (partition, reason) = (self.partition, self.reason());
+                tracing::warn!(
+                    partition,
+                    failures,
+                    "what was pushed cannot be found yet, it is waited for and what failed is sent \
+                     again: {reason}"
+                );
+            }
             if self.failed.is_empty() {
                 continue;
             }
@@ -105,11 +121,31 @@ impl InFlight {
         }
     }
 
+    /// Why not all is settled.
+    pub(super) fn reason(&self) -> String {
+        let is_visible = |last: Position| self.store.position(last.partition) > last.offset;
+        match &self.reason {
+            Some(reason) if !self.failed.is_empty() => reason.clone(),
+            _ if !self.unstored.is_empty() => "the transport has not answered".to_owned(),
+            _ if self.last.is_none_or(is_visible) => "it is just now there".to_owned(),
+            _ if self.store.is_waiting(self.partition) => {
+                "it is stored, its partition waits".to_owned()
+            }
+            _ => "it is stored and not consumed".to_owned(),
+        }
+    }
+
     fn resend(&mut self) {
         let mut failed = std::mem::take(&mut self.failed);
         failed.retain(|tag| {
             let Some(message) = self.unstored.get(tag) else { return false };
-            self.producer.send(self.partition, message.clone(), *tag, &self.acks.0).is_err()
+            match self.producer.send(self.partition, message.clone(), *tag, &self.acks.0) {
+                Ok(()) => false,
+                Err(err) => {
+                    self.reason = Some(err.to_string());
+                    true
+                }
+            }
         });
         self.failed = failed;
     }

@@ -46,12 +46,16 @@ struct Setup {
     receiver: Receiver,
     store: Arc<Store>,
     transport: MemoryTransport,
-    _aggregator: Aggregator,
-    _dir: tempfile::TempDir,
+    aggregator: Aggregator,
+    dir: tempfile::TempDir,
 }
 
 fn setup(partitions: u32) -> Setup {
-    let dir = tempfile::tempdir().unwrap();
+    start(tempfile::tempdir().unwrap(), partitions)
+}
+
+/// With a transport that holds nothing, and the store in `dir`.
+fn start(dir: tempfile::TempDir, partitions: u32) -> Setup {
     let config = StoreConfig::new(dir.path().join("store"));
     let (store, sealer) = Store::open(config, &prometheus::Registry::new()).unwrap();
     let transport = MemoryTransport::new(1, Faults::default());
@@ -67,7 +71,7 @@ fn setup(partitions: u32) -> Setup {
         std::thread::yield_now();
     }
     let receiver = Receiver::new(store.clone(), gate.clone(), CollectorId(7), 1);
-    Setup { gate, receiver, store, transport, _aggregator: aggregator, _dir: dir }
+    Setup { gate, receiver, store, transport, aggregator, dir }
 }
 
 fn one_entry() -> Vec<PushedStream> {
@@ -119,4 +123,39 @@ fn what_is_under_way_after_its_answer_is_bounded() {
     *setup.receiver.unsettled.lock() = Unsettled { pushes: 0, bytes: UNSETTLED_BYTES_MAX };
     assert!(matches!(setup.receiver.push(one_entry()), Err(PushError::NoTransport)));
     assert_eq!(messages(&setup), 0);
+}
+
+/// As with a topic that was deleted and made anew: what is pushed into it cannot be found again.
+#[test]
+fn a_push_into_a_partition_that_waits_is_refused() {
+    let mut setup = setup(1);
+    assert_eq!(setup.receiver.push(one_entry()).unwrap(), 0);
+    let Setup { aggregator, dir, .. } = setup;
+    aggregator.stop();
+    drop((setup.receiver, setup.store));
+    setup = start(dir, 1);
+    assert_eq!(setup.store.waiting_partitions(), [(0, 1)].into());
+    for _ in 0..2 {
+        let refused = setup.receiver.push(one_entry()).unwrap_err();
+        assert!(matches!(refused, PushError::Waiting { partition: 0 }), "{refused}");
+        assert!(refused.to_string().contains("partition 0"), "{refused}");
+    }
+    assert_eq!(messages(&setup), 0);
+}
+
+#[test]
+fn what_is_not_settled_has_a_reason_for_the_log() {
+    let setup = setup(1);
+    let mut sent = InFlight::new(setup.store.clone(), setup.gate.clone(), 0);
+    setup.gate.fails.store(true, Ordering::Relaxed);
+    sent.send_all(vec![Bytes::from_static(b"no batch")]).unwrap();
+    assert!(!sent.settle(Duration::from_secs(60)));
+    sent.take_failure().unwrap();
+    assert!(sent.reason().contains("asked for"), "{}", sent.reason());
+
+    setup.aggregator.stop();
+    let mut sent = InFlight::new(setup.store.clone(), setup.gate.clone(), 0);
+    sent.send_all(vec![Bytes::from_static(b"no batch")]).unwrap();
+    assert!(!sent.settle(Duration::from_millis(1)));
+    assert!(sent.reason().contains("not consumed"), "{}", sent.reason());
 }

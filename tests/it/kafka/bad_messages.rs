@@ -203,6 +203,12 @@ fn a_newer_version_holds_up_its_partition_alone_and_says_so() {
     a_line_gets_through(&pipeline, &aggregator, 1);
     let stranger_lines = || aggregator.count(r#"{app="stranger"}"#);
     eventually("the line before it", stranger_lines, |lines| *lines == 1);
+    let named = format!("{other} (at offset 1)");
+    let (status, said) = aggregator.get("/ready", &[]);
+    assert!(status == 200 && String::from_utf8_lossy(&said).contains(&named), "{said:?}");
+    let (_, found) = aggregator.get("/loki/api/v1/query", &[("query", r#"{app="x"}"#)]);
+    let found = String::from_utf8_lossy(&found).into_owned();
+    assert!(found.contains("warnings") && found.contains(&named), "{found}");
     let log = aggregator.log();
     for word in [&format!("partition={other}"), "offset=1", "version 99", "upgrade"] {
         assert!(log.contains(word), "{word}: {log}");
