@@ -217,6 +217,9 @@ fn is_secret(scan: &Scan<'_>, name: &[u8], says: Says, value: &Value) -> bool {
     if scan.open && value.end == scan.text.len() {
         return true;
     }
+    if says == Says::Token && is_object(text) {
+        return false;
+    }
     if value.separator == Separator::Colon || value.separator == Separator::Space {
         return is_secret_of_prose(scan, says, value, text);
     }
@@ -244,6 +247,20 @@ fn is_secret_of_prose(scan: &Scan<'_>, says: Says, value: &Value, text: &[u8]) -
 
 fn has_digit(text: &[u8]) -> bool {
     text.iter().any(u8::is_ascii_digit)
+}
+
+/// How programs show an object: `Token{7f3a …`, `android.os.Binder@2bd79ce`.
+fn is_object(text: &[u8]) -> bool {
+    let is_class = |byte: &&u8| byte.is_ascii_alphabetic() || matches!(byte, b'.' | b'_' | b'$');
+    let class = text.iter().take_while(is_class).count();
+    let rest = text.get(class + 1..).unwrap_or_default();
+    match text.get(class) {
+        Some(b'{' | b'(') => class > 0,
+        Some(b'@') => {
+            class > 0 && (1..=8).contains(&rest.len()) && rest.iter().all(u8::is_ascii_hexdigit)
+        }
+        _ => false,
+    }
 }
 
 /// `${NAME}`, `$(command)`, `{{ name }}`, an object, a list, or a placeholder.

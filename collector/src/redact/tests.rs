@@ -280,6 +280,8 @@ fn sentences_and_references_stay() {
         "eyJ is too",
         "password_file=/run/secrets/db",
         "sort key -keyword a_keyboard",
+        "token=Token{a64f992 x}}",
+        "bad token: android.os.BinderProxy@2bd79ce",
         "token bucket: 12",
         "TokenRefreshed at 10:00",
         "http://a/b?c=d:e@f",

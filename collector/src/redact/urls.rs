@@ -47,6 +47,9 @@ fn userinfo(text: &[u8], from: usize, end: usize) -> Option<usize> {
 
 fn push(scan: &mut Scan<'_>, start: usize, end: usize) {
     let userinfo = &scan.text[start..end];
+    if tag::is_tag(userinfo) {
+        return;
+    }
     let colon = memchr::memchr(b':', userinfo);
     let slash = memchr::memchr3(b'/', b'?', b'#', userinfo).unwrap_or(userinfo.len());
     let secret = match colon {
