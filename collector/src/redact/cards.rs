@@ -20,7 +20,7 @@ const GROUPS: [&[usize]; 4] = [&[4, 4, 4, 4], &[4, 6, 5], &[4, 6, 4], &[4, 4, 4,
 pub(super) fn next(text: &[u8], from: usize) -> Option<(usize, usize)> {
     let mut at = from + DIGITS_MIN - 1;
     while let Some(byte) = text.get(at) {
-        if !is_part(*byte) {
+        if !is_part(*byte) || !may_be_inside(text, at) {
             at += DIGITS_MIN;
             continue;
         }
@@ -44,6 +44,14 @@ pub(super) fn next(text: &[u8], from: usize) -> Option<(usize, usize)> {
         }
     }
     None
+}
+
+/// Whether a run of 13 may cover this byte: then it covers the six bytes on one of its sides.
+fn may_be_inside(text: &[u8], at: usize) -> bool {
+    const SIDE: usize = DIGITS_MIN / 2;
+    let all = |side: &[u8]| side.iter().fold(true, |all, byte| all & is_part(*byte));
+    let right = text.get(at + 1..at + 1 + SIDE).is_some_and(all);
+    right || all(&text[at - SIDE..at])
 }
 
 pub(super) fn find(scan: &mut Scan<'_>) {
@@ -70,7 +78,9 @@ fn find_open(scan: &mut Scan<'_>) {
 }
 
 fn is_part(byte: u8) -> bool {
-    matches!(byte, b'0'..=b'9' | b' ' | b'-')
+    const PARTS: u32 = 0x03ff_0000 | 1 | 1 << (b'-' - b' ');
+    let place = byte.wrapping_sub(b' ');
+    place < 32 && PARTS >> place & 1 != 0
 }
 
 fn starts_here(text: &[u8], start: usize) -> bool {
@@ -142,15 +152,14 @@ fn is_number(digits: &[u8]) -> bool {
 /// Whether an issuer has numbers of this beginning and length.
 fn has_issuer(digits: &[u8]) -> bool {
     let prefix = digits[..4].iter().fold(0u32, |sum, digit| sum * 10 + u32::from(digit - b'0'));
-    match (prefix, digits.len()) {
-        (4000..=4999, 13 | 16 | 19) => true,
-        (5100..=5599 | 2221..=2720, 16) => true,
-        (3400..=3499 | 3700..=3799, 15) => true,
-        (3000..=3059 | 3600..=3699 | 3800..=3999, 14) => true,
-        (3528..=3589, 16..=19) => true,
-        (6011 | 6440..=6599 | 6200..=6299, 16..=19) => true,
-        _ => false,
-    }
+    matches!(
+        (prefix, digits.len()),
+        (4000..=4999, 13 | 16 | 19)
+            | (5100..=5599 | 2221..=2720, 16)
+            | (3400..=3499 | 3700..=3799, 15)
+            | (3000..=3059 | 3600..=3699 | 3800..=3999, 14)
+            | (3528..=3589 | 6011 | 6440..=6599 | 6200..=6299, 16..=19)
+    )
 }
 
 fn luhn(digits: &[u8]) -> bool {

@@ -1,10 +1,15 @@
 //! Says where the next line is that the detectors must look at, so that all others cost only this.
 
-use memchr::{memchr2, memrchr};
+use memchr::{memchr2_iter, memrchr};
 
 use super::cards;
 use super::exact::Exact;
-use super::needles::Needles;
+use super::needles::{Needles, PASSES};
+use super::urls;
+
+/// Searches beside those for literals.
+const OTHER_SEARCHES: usize = 3;
+const SEARCHES: usize = OTHER_SEARCHES + PASSES;
 
 /// Walks through a block of lines.
 pub(super) struct Prefilter<'a> {
@@ -12,12 +17,12 @@ pub(super) struct Prefilter<'a> {
     needles: &'a Needles,
     exact: Option<&'a Exact>,
     /// Where each search found something last; beyond the text if nothing is left.
-    found: [usize; 4],
+    found: [usize; SEARCHES],
 }
 
 impl<'a> Prefilter<'a> {
     pub(super) fn new(text: &'a [u8], needles: &'a Needles, exact: Option<&'a Exact>) -> Self {
-        let mut this = Self { text, needles, exact, found: [0; 4] };
+        let mut this = Self { text, needles, exact, found: [0; SEARCHES] };
         for search in 0..this.found.len() {
             this.found[search] = this.search(search, 0);
         }
@@ -38,10 +43,15 @@ impl<'a> Prefilter<'a> {
 
     fn search(&self, search: usize, from: usize) -> usize {
         let found = match search {
-            0 => self.needles.next(self.text, from).map(|(_, start, _)| start),
-            1 => memchr2(b'@', 0x1b, &self.text[from..]).map(|at| from + at),
-            2 => cards::next(self.text, from).map(|(start, _)| start),
-            _ => self.exact.and_then(|exact| exact.next(self.text, from)),
+            0 => memchr2_iter(b'@', 0x1b, &self.text[from..])
+                .map(|at| from + at)
+                .find(|at| self.text[*at] != b'@' || urls::is_behind_url(self.text, *at)),
+            1 => cards::next(self.text, from).map(|(start, _)| start),
+            2 => self.exact.and_then(|exact| exact.next(self.text, from)),
+            pass => {
+                let pass = &self.needles.passes()[pass - OTHER_SEARCHES];
+                pass.next(self.text, from).map(|(_, start, _)| start)
+            }
         };
         found.unwrap_or(usize::MAX)
     }

@@ -2,7 +2,7 @@
 
 use super::exact::Exact;
 use super::kind::Kind;
-use super::needles::{Family, Needles};
+use super::needles::{Family, Needles, Pass};
 use super::pem::{self, PemBlock};
 use super::{cards, headers, keys, pairs, urls};
 
@@ -82,8 +82,10 @@ impl<'a> Scan<'a> {
             exact.find(&mut self);
         }
         let endless = pem::find(&mut self, block);
-        self.covered = 0;
-        self.find_needles(needles);
+        for pass in needles.passes() {
+            self.covered = 0;
+            self.find_needles(pass);
+        }
         urls::find(&mut self);
         cards::find(&mut self);
         if self.over {
@@ -93,9 +95,9 @@ impl<'a> Scan<'a> {
         Ok(endless)
     }
 
-    fn find_needles(&mut self, needles: &Needles) {
+    fn find_needles(&mut self, pass: &Pass) {
         let mut at = 0;
-        while let Some((family, start, end)) = needles.next(self.text, at) {
+        while let Some((family, start, end)) = pass.next(self.text, at) {
             if !self.spend(end - at) {
                 return;
             }

@@ -168,79 +168,79 @@ fn url(text: &str, form: bool) -> String {
         .collect()
 }
 
+/// Lines, and what they show: `#` stands for a tag.
+const SHOWN: &[(&str, &str)] = &[
+    ("DB_PASSWORD=hunter2", "DB_PASSWORD=#"),
+    ("export API_KEY='abc123def456'", "export API_KEY='#'"),
+    ("password=a,b;c&d user=x", "password=# user=x"),
+    ("password=hunter2,user=x", "password=#,user=x"),
+    ("Server=db;Uid=sa;Pwd=s3cr3t;Timeout=3", "Server=db;Uid=sa;Pwd=#;Timeout=3"),
+    (r##"{"user":"x","password":"a\"b,c","n":1}"##, r##"{"user":"x","password":"#","n":1}"##),
+    (r##"{"password" : "swordfish"}"##, r##"{"password" : "#"}"##),
+    (
+        r##"{"log":"{\"password\":\"swordfish\",\"n\":1}\n"}"##,
+        r##"{"log":"{\"password\":\"#\",\"n\":1}\n"}"##,
+    ),
+    (
+        r##"{"log":"password=swordfish\n","stream":"stdout"}"##,
+        r##"{"log":"password=#\n","stream":"stdout"}"##,
+    ),
+    ("{'client_secret': u'abcdef', 'x': 1}", "{'client_secret': u'#', 'x': 1}"),
+    ("Config(password=hunter2, user=bob)", "Config(password=#, user=bob)"),
+    ("{Password:hunter2 User:bob}", "{Password:# User:bob}"),
+    (":password=>\"hunter2\", :n=>1", ":password=>\"#\", :n=>1"),
+    ("<password>hunter2</password>", "<password>#</password>"),
+    ("  password: swordfish", "  password: #"),
+    ("mysql --password hunter2 -h db", "mysql --password # -h db"),
+    (
+        "GET /cb?access_token=abcd1234efgh&state=1 HTTP/1.1",
+        "GET /cb?access_token=#&state=1 HTTP/1.1",
+    ),
+    (
+        "\x1b[31mpassword\x1b[0m=\x1b[1mhunter2\x1b[0m ok",
+        "\x1b[31mpassword\x1b[0m=\x1b[1m#\x1b[0m ok",
+    ),
+    ("pass\x1b[0mword=hunter2 x", "pass\x1b[0mword=# x"),
+    (
+        "AccountName=x;AccountKey=abcdEFGH1234/+==;Endpoint=y",
+        "AccountName=x;AccountKey=#;Endpoint=y",
+    ),
+    ("X-Api-Key: abcd1234efgh", "X-Api-Key: #"),
+    ("Authorization: Bearer abc.def-123", "Authorization: Bearer #"),
+    ("authorization: Basic dXNlcjpwYXNz", "authorization: Basic #"),
+    (
+        r##"{"Authorization":["Bearer abcdef"],"n":1}"##,
+        r##"{"Authorization":["Bearer abcdef"],"n":1}"##,
+    ),
+    (
+        r##"curl -H "Authorization: Token abc" http://x"##,
+        r##"curl -H "Authorization: Token #" http://x"##,
+    ),
+    ("('Authorization', 'Bearer abcdef')", "('Authorization', 'Bearer #')"),
+    ("Proxy-Authorization: Digest username=\"a\", response=\"b\"", "Proxy-Authorization: Digest #"),
+    ("Authorization: s3cr3tvalue", "Authorization: #"),
+    ("got Bearer abcdef1234567890 from client", "got Bearer # from client"),
+    ("Cookie: sid=abc; theme=dark", "Cookie: #"),
+    ("Set-Cookie: sid=abc; Path=/; HttpOnly", "Set-Cookie: #"),
+    (r##"{"cookie":"sid=abc; a=b","n":1}"##, r##"{"cookie":"#","n":1}"##),
+    ("postgres://app:hunter2@db:5432/x", "postgres://app:#@db:5432/x"),
+    ("redis://:hunter2@cache/0", "redis://:#@cache/0"),
+    ("amqp://u:p@ss@h/ and http://x/", "amqp://u:#@h/ and http://x/"),
+    ("\"https://u:pa/ss@h/x\"", "\"https://u:#@h/x\""),
+    (
+        "https://0123456789abcdef0123456789abcdef@o1.ingest.sentry.io/1",
+        "https://#@o1.ingest.sentry.io/1",
+    ),
+    (
+        "Exception: login failed password=hunter2\\n\\tat x",
+        "Exception: login failed password=#\\n\\tat x",
+    ),
+];
+
 #[test]
 fn what_names_and_headers_say_is_replaced_and_nothing_else() {
     let mut redactor = redactor(&[]);
-    for (text, shown) in [
-        ("DB_PASSWORD=hunter2", "DB_PASSWORD=#"),
-        ("export API_KEY='abc123def456'", "export API_KEY='#'"),
-        ("password=a,b;c&d user=x", "password=# user=x"),
-        ("password=hunter2,user=x", "password=#,user=x"),
-        ("Server=db;Uid=sa;Pwd=s3cr3t;Timeout=3", "Server=db;Uid=sa;Pwd=#;Timeout=3"),
-        (r##"{"user":"x","password":"a\"b,c","n":1}"##, r##"{"user":"x","password":"#","n":1}"##),
-        (r##"{"password" : "swordfish"}"##, r##"{"password" : "#"}"##),
-        (
-            r##"{"log":"{\"password\":\"swordfish\",\"n\":1}\n"}"##,
-            r##"{"log":"{\"password\":\"#\",\"n\":1}\n"}"##,
-        ),
-        (
-            r##"{"log":"password=swordfish\n","stream":"stdout"}"##,
-            r##"{"log":"password=#\n","stream":"stdout"}"##,
-        ),
-        ("{'client_secret': u'abcdef', 'x': 1}", "{'client_secret': u'#', 'x': 1}"),
-        ("Config(password=hunter2, user=bob)", "Config(password=#, user=bob)"),
-        ("{Password:hunter2 User:bob}", "{Password:# User:bob}"),
-        (":password=>\"hunter2\", :n=>1", ":password=>\"#\", :n=>1"),
-        ("<password>hunter2</password>", "<password>#</password>"),
-        ("  password: swordfish", "  password: #"),
-        ("mysql --password hunter2 -h db", "mysql --password # -h db"),
-        (
-            "GET /cb?access_token=abcd1234efgh&state=1 HTTP/1.1",
-            "GET /cb?access_token=#&state=1 HTTP/1.1",
-        ),
-        (
-            "\x1b[31mpassword\x1b[0m=\x1b[1mhunter2\x1b[0m ok",
-            "\x1b[31mpassword\x1b[0m=\x1b[1m#\x1b[0m ok",
-        ),
-        ("pass\x1b[0mword=hunter2 x", "pass\x1b[0mword=# x"),
-        (
-            "AccountName=x;AccountKey=abcdEFGH1234/+==;Endpoint=y",
-            "AccountName=x;AccountKey=#;Endpoint=y",
-        ),
-        ("X-Api-Key: abcd1234efgh", "X-Api-Key: #"),
-        ("Authorization: Bearer abc.def-123", "Authorization: Bearer #"),
-        ("authorization: Basic dXNlcjpwYXNz", "authorization: Basic #"),
-        (
-            r##"{"Authorization":["Bearer abcdef"],"n":1}"##,
-            r##"{"Authorization":["Bearer abcdef"],"n":1}"##,
-        ),
-        (
-            r##"curl -H "Authorization: Token abc" http://x"##,
-            r##"curl -H "Authorization: Token #" http://x"##,
-        ),
-        ("('Authorization', 'Bearer abcdef')", "('Authorization', 'Bearer #')"),
-        (
-            "Proxy-Authorization: Digest username=\"a\", response=\"b\"",
-            "Proxy-Authorization: Digest #",
-        ),
-        ("Authorization: s3cr3tvalue", "Authorization: #"),
-        ("got Bearer abcdef1234567890 from client", "got Bearer # from client"),
-        ("Cookie: sid=abc; theme=dark", "Cookie: #"),
-        ("Set-Cookie: sid=abc; Path=/; HttpOnly", "Set-Cookie: #"),
-        (r##"{"cookie":"sid=abc; a=b","n":1}"##, r##"{"cookie":"#","n":1}"##),
-        ("postgres://app:hunter2@db:5432/x", "postgres://app:#@db:5432/x"),
-        ("redis://:hunter2@cache/0", "redis://:#@cache/0"),
-        ("amqp://u:p@ss@h/ and http://x/", "amqp://u:#@h/ and http://x/"),
-        ("\"https://u:pa/ss@h/x\"", "\"https://u:#@h/x\""),
-        (
-            "https://0123456789abcdef0123456789abcdef@o1.ingest.sentry.io/1",
-            "https://#@o1.ingest.sentry.io/1",
-        ),
-        (
-            "Exception: login failed password=hunter2\\n\\tat x",
-            "Exception: login failed password=#\\n\\tat x",
-        ),
-    ] {
+    for (text, shown) in SHOWN.iter().copied() {
         let (out, _) = line(&mut redactor, text);
         if shown == text {
             continue;
@@ -498,4 +498,27 @@ fn recorded_lines_stay() {
         std::env::var_os("CI").is_some() && folder.parent().is_some_and(Path::exists);
     assert!(lines > 0 || !must_be_there, "no recorded lines in '{}'", folder.display());
     assert!(wrong.len() as u64 * 10_000 <= lines, "{wrong:#?}");
+}
+
+#[test]
+#[ignore = "prints times"]
+fn times() {
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir("/work/shared/corpus").into_iter().flatten().flatten() {
+        all.extend(std::fs::read(entry.path()).expect("read"));
+    }
+    let needles = Needles::new();
+    let time = |name: &str, work: &mut dyn FnMut() -> usize| {
+        let begin = std::time::Instant::now();
+        let mut n = 0;
+        for _ in 0..20 { n = work(); }
+        println!("{name}: {n} {:.0} MB/s", all.len() as f64 * 20.0 / begin.elapsed().as_secs_f64() / 1e6);
+    };
+    for pass in needles.passes() {
+        time("needles", &mut || { let (mut at, mut n) = (0, 0); while let Some((_, s, _)) = pass.next(&all, at) { at = s + 1; n += 1; } n });
+    }
+    time("cards", &mut || { let (mut at, mut n) = (0, 0); while let Some((_, e)) = cards::next(&all, at) { at = e; n += 1; } n });
+    time("prefilter", &mut || { let mut p = Prefilter::new(&all, &needles, None); let (mut n, mut at) = (0, 0); while let Some(s) = p.next(at) { n += 1; at = s + memchr::memchr(b'\n', &all[s..]).expect("end") + 1; } n });
+    let mut r = redactor(&[]);
+    time("lines", &mut || { let mut out = Block::default(); let mut at = 0; while at < all.len() { let end = (at + 200_000).min(all.len()); r.block(&all[at..end], &mut PemBlock::default(), &mut out, |_| {}); if out.taken == 0 { break; } at += out.taken; } at });
 }

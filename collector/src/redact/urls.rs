@@ -26,6 +26,11 @@ pub(super) fn find(scan: &mut Scan<'_>) {
     }
 }
 
+/// Whether an `@` may end credentials: a URL begins before it.
+pub(super) fn is_behind_url(text: &[u8], at: usize) -> bool {
+    userinfo(text, at.saturating_sub(USERINFO_BYTES_MAX), at).is_some()
+}
+
 /// A URL at the end of a line that was cut: its `@` may be what was cut off.
 fn find_open(scan: &mut Scan<'_>) {
     let text = scan.text;
@@ -56,7 +61,7 @@ fn push(scan: &mut Scan<'_>, start: usize, end: usize) {
         Some(colon) if slash < colon => return,
         Some(colon) => {
             let is_port = userinfo[colon + 1..slash].iter().all(u8::is_ascii_digit);
-            if slash < userinfo.len() && is_port || end == scan.text.len() && is_port {
+            if is_port && (slash < userinfo.len() || end == scan.text.len()) {
                 return;
             }
             start + colon + 1
