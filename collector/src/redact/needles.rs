@@ -87,8 +87,8 @@ const LITERALS: [(&str, Family); 58] = [
 ];
 
 /// Literals that one pass looks for. Vectors tell few literals apart at several times the speed of
-/// many: two passes over a block take half of the time of one.
-const PASS_LITERALS: usize = 51;
+/// many: three passes over a block take half of the time of one.
+const PASS_LITERALS: usize = 34;
 
 /// How many passes there are.
 pub(super) const PASSES: usize = (LITERALS.len() + SHAPES.len()).div_ceil(PASS_LITERALS);

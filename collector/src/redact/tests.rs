@@ -499,26 +499,3 @@ fn recorded_lines_stay() {
     assert!(lines > 0 || !must_be_there, "no recorded lines in '{}'", folder.display());
     assert!(wrong.len() as u64 * 10_000 <= lines, "{wrong:#?}");
 }
-
-#[test]
-#[ignore = "prints times"]
-fn times() {
-    let mut all = Vec::new();
-    for entry in std::fs::read_dir("/work/shared/corpus").into_iter().flatten().flatten() {
-        all.extend(std::fs::read(entry.path()).expect("read"));
-    }
-    let needles = Needles::new();
-    let time = |name: &str, work: &mut dyn FnMut() -> usize| {
-        let begin = std::time::Instant::now();
-        let mut n = 0;
-        for _ in 0..20 { n = work(); }
-        println!("{name}: {n} {:.0} MB/s", all.len() as f64 * 20.0 / begin.elapsed().as_secs_f64() / 1e6);
-    };
-    for pass in needles.passes() {
-        time("needles", &mut || { let (mut at, mut n) = (0, 0); while let Some((_, s, _)) = pass.next(&all, at) { at = s + 1; n += 1; } n });
-    }
-    time("cards", &mut || { let (mut at, mut n) = (0, 0); while let Some((_, e)) = cards::next(&all, at) { at = e; n += 1; } n });
-    time("prefilter", &mut || { let mut p = Prefilter::new(&all, &needles, None); let (mut n, mut at) = (0, 0); while let Some(s) = p.next(at) { n += 1; at = s + memchr::memchr(b'\n', &all[s..]).expect("end") + 1; } n });
-    let mut r = redactor(&[]);
-    time("lines", &mut || { let mut out = Block::default(); let mut at = 0; while at < all.len() { let end = (at + 200_000).min(all.len()); r.block(&all[at..end], &mut PemBlock::default(), &mut out, |_| {}); if out.taken == 0 { break; } at += out.taken; } at });
-}
