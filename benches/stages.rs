@@ -18,6 +18,7 @@ use criterion::{
 };
 use sawlog_aggregator::words::words_of;
 use sawlog_aggregator::{Sealer, Store, StoreConfig};
+use sawlog_collector::redact::{Block, PemBlock, Redactor};
 use sawlog_collector::times::StreamTimes;
 use sawlog_query::engine::log::{self, Direction, LogQuery};
 use sawlog_query::engine::metric::{Steps, evaluate};
@@ -135,6 +136,40 @@ fn lines(c: &mut Criterion) {
             let count = |text| memchr::memchr_iter(b'\n', black_box(text)).count();
             b.iter(|| turn.texts().map(count).sum::<usize>());
         });
+    }
+    group.finish();
+}
+
+/// The collector: the look for secrets, in place where there are none. What it may cost is a part of the
+/// compression of the same text.
+fn redaction(c: &mut Criterion) {
+    let mut group = group(c, "collector redaction");
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let mut redactor = Redactor::open(dir.path(), &[]).expect("a key is made");
+    for corpus in Corpus::ALL.into_iter().filter(|corpus| corpus.chunks(SEED, 1, 1 << 20).is_some())
+    {
+        let turn = Turn::of(corpus);
+        group.throughput(Throughput::Bytes(turn.text_bytes));
+        group.bench_with_input(BenchmarkId::new("redact", corpus.name()), &turn, |b, turn| {
+            let mut out = Block::default();
+            b.iter(|| {
+                let mut redact = |text| {
+                    redactor.block(black_box(text), &mut PemBlock::default(), &mut out, |_| {});
+                    out.edits.len()
+                };
+                turn.texts().map(&mut redact).sum::<usize>()
+            });
+        });
+        group.bench_with_input(
+            BenchmarkId::new("floor zstd-1", corpus.name()),
+            &turn,
+            |b, turn| {
+                let mut zstd = zstd::bulk::Compressor::new(1).expect("zstd has level 1");
+                let mut compress =
+                    |text| zstd.compress(black_box(text)).expect("zstd takes all bytes");
+                b.iter(|| turn.texts().map(|text| compress(text).len()).sum::<usize>());
+            },
+        );
     }
     group.finish();
 }
@@ -320,5 +355,5 @@ fn ask(store: &Store, query: &Expr) -> u64 {
     budget.stats().lines_matched
 }
 
-criterion_group!(stages, lines, batches, words, seal, scan);
+criterion_group!(stages, lines, redaction, batches, words, seal, scan);
 criterion_main!(stages);

@@ -76,6 +76,18 @@ pub(crate) struct SourceArgs {
     /// Collect the files that match, and their rotated siblings; may be given several times
     #[arg(long = "path", value_name = "GLOB", env = "SAWLOG_PATH", hide_env_values = true)]
     pub(crate) paths: Vec<String>,
+    /// Hand lines on with the passwords, keys and tokens that are in them
+    #[arg(long, value_parser = BoolishValueParser::new())]
+    #[arg(env = "SAWLOG_NO_REDACTION", hide_env_values = true)]
+    pub(crate) no_redaction: bool,
+    /// Never hand on the values in this file, one a line; may be given several times
+    #[arg(
+        long = "secret-file",
+        value_name = "FILE",
+        env = "SAWLOG_SECRET_FILE",
+        hide_env_values = true
+    )]
+    pub(crate) secret_files: Vec<PathBuf>,
     /// Look for the usual places below this directory instead of /
     #[arg(long, hide = true, value_name = "DIR")]
     pub(crate) look_under: Option<PathBuf>,

@@ -18,6 +18,11 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The value of the label `host`, and the agent of plain files' stream ids.
     pub host: String,
+    /// Whether secrets are taken out of lines before they leave this process.
+    pub redaction: bool,
+    /// Files with values that must not leave this host, one a line, of at least 8 bytes each; read
+    /// again when they change.
+    pub secret_files: Vec<PathBuf>,
     /// Text read and not yet acknowledged, in bytes; beyond it reading stops.
     pub in_flight_bytes_max: usize,
     /// Log files open at once; no more than three quarters of what the system allows this process.
@@ -59,6 +64,8 @@ pub enum ConfigError {
     NoSource,
     #[error("mesos_work_dir '{}' is not absolute: write the path from '/' on", .0.display())]
     RelativeWorkDir(PathBuf),
+    #[error("secret_files are named, but redaction is off: turn it on, or name none")]
+    SecretsUnused,
     #[error(transparent)]
     Glob(#[from] GlobError),
     #[error("host is empty: set it to the name under which people know this machine")]
@@ -77,6 +84,8 @@ impl Config {
             paths: Vec::new(),
             data_dir: data_dir.as_ref().to_owned(),
             host: host.into(),
+            redaction: true,
+            secret_files: Vec::new(),
             in_flight_bytes_max: 16 * 1024 * 1024,
             open_files_max: 50_000,
             linger: Duration::from_millis(50),
@@ -109,6 +118,9 @@ impl Config {
         }
         if self.data_dir.as_os_str().is_empty() {
             return Err(ConfigError::NoDataDir);
+        }
+        if !self.redaction && !self.secret_files.is_empty() {
+            return Err(ConfigError::SecretsUnused);
         }
         for path in &self.paths {
             crate::paths::Glob::parse(path)?;
@@ -170,6 +182,8 @@ mod tests {
         assert!(
             message(Config { open_files_max: 0, ..valid() }).starts_with("open_files_max is 0")
         );
+        let unused = Config { redaction: false, secret_files: vec!["/s".into()], ..valid() };
+        assert!(message(unused).contains("redaction is off"));
         let pause = Config { rescan_every: Duration::ZERO, ..valid() };
         assert!(message(pause).starts_with("rescan_every is 0ns"));
     }

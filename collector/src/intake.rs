@@ -250,7 +250,7 @@ impl Intake<'_> {
         self.streams.by_id.entry(source.id).or_insert_with(|| {
             let clock = checkpoints.clock(source.id);
             let times = StreamTimes::restore(clock.last_time, clock.zone);
-            Stream::new(source, node, times)
+            Stream::new(source, node, times, clock.pem)
         })
     }
 

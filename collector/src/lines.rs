@@ -38,6 +38,22 @@ pub(crate) fn push(
     columns.push(time, line.len() as u32, source_bytes as u32, flags);
 }
 
+/// Gives lines whose text was replaced its length: each by where it starts in the source of the columns,
+/// in the order of the lines.
+pub(crate) fn replace_texts(
+    columns: &mut LineColumns,
+    lines: impl Iterator<Item = (usize, usize)>,
+) {
+    let (mut line, mut at) = (0, 0);
+    for (start, text_len) in lines {
+        while at < start {
+            at += columns.source_lens[line] as usize;
+            line += 1;
+        }
+        columns.text_lens[line] = text_len as u32;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

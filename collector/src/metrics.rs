@@ -2,6 +2,8 @@
 
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
+use crate::redact::Event;
+
 /// The collector's metrics.
 #[derive(Clone, Debug)]
 pub(crate) struct Metrics {
@@ -18,6 +20,9 @@ pub(crate) struct Metrics {
     pub lines_rejoined: IntCounter,
     pub partial_lines: IntCounter,
     pub skipped_files: IntCounterVec,
+    pub redacted: IntCounterVec,
+    pub endless_pem_blocks: IntCounter,
+    pub secret_file_errors: IntCounter,
     pub scan_errors: IntCounter,
     pub checkpoint_errors: IntCounter,
     pub checkpoint_records_lost: IntCounter,
@@ -43,6 +48,12 @@ impl Metrics {
             Opts::new("sawlog_collector_skipped_files_total", "Files left out, by reason");
         let skipped_files = IntCounterVec::new(skipped, &["reason"])?;
         registry.register(Box::new(skipped_files.clone()))?;
+        let redacted = Opts::new(
+            "sawlog_collector_redacted_total",
+            "Secrets replaced in lines, by kind; unscanned are lines replaced as a whole",
+        );
+        let redacted = IntCounterVec::new(redacted, &["kind"])?;
+        registry.register(Box::new(redacted.clone()))?;
         Ok(Self {
             read_bytes: counter("read_bytes_total", "Bytes of log files read")?,
             read_lines: counter("read_lines_total", "Lines read")?,
@@ -57,6 +68,15 @@ impl Metrics {
             lines_rejoined: counter("lines_rejoined_total", "Lines joined across a rotation")?,
             partial_lines: counter("partial_lines_total", "Last lines without a terminator")?,
             skipped_files,
+            redacted,
+            endless_pem_blocks: counter(
+                "endless_pem_blocks_total",
+                "PEM blocks whose end was not found within the limits",
+            )?,
+            secret_file_errors: counter(
+                "secret_file_errors_total",
+                "Changed secret files that could not be used",
+            )?,
             scan_errors: counter(
                 "scan_errors_total",
                 "Directories or files that could not be read",
@@ -67,6 +87,15 @@ impl Metrics {
                 "Checkpoint records that were damaged when the collector started",
             )?,
         })
+    }
+
+    /// Counts what the redactor did.
+    pub(crate) fn redaction(&self, event: Event) {
+        match event {
+            Event::Redacted(kind) => self.redacted.with_label_values(&[kind.name()]).inc(),
+            Event::Unscanned => self.redacted.with_label_values(&["unscanned"]).inc(),
+            Event::EndlessPem => self.endless_pem_blocks.inc(),
+        }
     }
 }
 

@@ -16,6 +16,7 @@ use crate::line_head::LineHead;
 use crate::lines;
 use crate::metrics::Metrics;
 use crate::place::Source;
+use crate::redact::{Block, PemBlock, Redactor};
 use crate::tail::TailFile;
 use crate::tail_hash::{TAIL_BYTES, TailHash};
 use crate::times::{ReadContext, StreamTimes};
@@ -42,6 +43,7 @@ pub(crate) struct Buffers {
     text: Vec<u8>,
     pieces: Vec<Piece>,
     progress: Vec<Progress>,
+    redacted: Block,
 }
 
 impl Buffers {
@@ -52,6 +54,7 @@ impl Buffers {
             text: Vec::new(),
             pieces: Vec::new(),
             progress: Vec::new(),
+            redacted: Block::default(),
         }
     }
 
@@ -70,6 +73,8 @@ pub(crate) struct Reader<'a> {
     pub buffers: &'a mut Buffers,
     pub batcher: &'a mut Batcher,
     pub metrics: &'a Metrics,
+    /// `None`: lines are handed on as they are.
+    pub redactor: Option<&'a mut Redactor>,
     pub zone: &'a dyn Fn(i64) -> i32,
 }
 
@@ -77,6 +82,8 @@ pub(crate) struct Reader<'a> {
 pub(crate) struct Lines<'a> {
     pub source: &'a Source,
     pub times: &'a mut StreamTimes,
+    /// The block of a private key whose end has not come yet.
+    pub pem: &'a mut PemBlock,
     /// The beginning of the file's first line, in older files.
     pub head: &'a mut Option<LineHead>,
     /// The older files of the stream.
@@ -181,7 +188,8 @@ impl Reader<'_> {
         content::not_text(self.data(window))
     }
 
-    /// The usual case: the lines are where they were read, and nothing is copied.
+    /// The usual case: the lines are where they were read, and nothing is copied unless a secret is
+    /// among them.
     fn whole_lines(
         &mut self,
         file: &mut TailFile,
@@ -191,9 +199,18 @@ impl Reader<'_> {
     ) {
         self.buffers.begin();
         let context = ReadContext { read_time: self.now.wall, live, zone: self.zone };
-        let Buffers { bytes, columns, pieces, .. } = &mut *self.buffers;
-        let data = &bytes[window.before..window.before + window.data];
+        let Buffers { bytes, columns, pieces, redacted, .. } = &mut *self.buffers;
+        let mut data = &bytes[window.before..window.before + window.data];
+        redacted.edits.clear();
+        if let Some(redactor) = &mut self.redactor {
+            redactor.block(data, stream.pem, redacted, |event| self.metrics.redaction(event));
+            data = &data[..redacted.taken];
+        }
         let consumed = lines::cut(data, stream.times, &context, columns);
+        lines::replace_texts(
+            columns,
+            redacted.edits.iter().map(|edit| (edit.start, edit.text_len)),
+        );
         if consumed == 0 {
             if window.data > LINE_BYTES_MAX {
                 self.cut_line(file, stream, window, live);
@@ -204,8 +221,11 @@ impl Reader<'_> {
         }
         pieces.push(file.piece(file.read_to + consumed as u64, PieceKind::Text));
         self.advance(file, stream, window, consumed);
-        let text = window.before..window.before + consumed;
-        self.hand_on(stream, text);
+        if self.buffers.redacted.edits.is_empty() {
+            self.hand_on(stream, window.before..window.before + consumed);
+        } else {
+            self.hand_on_redacted(stream);
+        }
         if window.data < FRAME_TEXT_BYTES_MAX {
             self.note_scanned(file, window, consumed);
         }
@@ -387,11 +407,25 @@ impl Reader<'_> {
         }
     }
 
-    /// The one line of a run, from `buffers.text`, which gets its terminator.
+    /// The one line of a run, from `buffers.text`, which loses its secrets and gets its terminator.
     fn one_line(&mut self, stream: &mut Lines<'_>, source_bytes: usize, flags: u8, live: bool) {
         let context = ReadContext { read_time: self.now.wall, live, zone: self.zone };
         let Buffers { text, columns, .. } = &mut *self.buffers;
         lines::push(text, source_bytes, flags, stream.times, &context, columns);
+        if let Some(redactor) = &mut self.redactor {
+            let is_open = flags & (LineFlags::CUT | LineFlags::PARTIAL) != 0;
+            let was_in_block = stream.pem.is_open();
+            let told = |event| self.metrics.redaction(event);
+            if let Some(redacted) = redactor.line(text, is_open, stream.pem, told) {
+                lines::replace_texts(columns, std::iter::once((0, redacted.len())));
+                text.clear();
+                text.extend_from_slice(redacted);
+            }
+            if flags & LineFlags::CUT != 0 && !was_in_block {
+                // The end of a block that is one line is in the part that is left out.
+                *stream.pem = PemBlock::default();
+            }
+        }
         text.push(b'\n');
     }
 
@@ -418,6 +452,12 @@ impl Reader<'_> {
         self.buffers.text = text;
     }
 
+    fn hand_on_redacted(&mut self, stream: &Lines<'_>) {
+        let text = std::mem::take(&mut self.buffers.redacted.text);
+        self.push(stream, &text);
+        self.buffers.redacted.text = text;
+    }
+
     fn hand_on(&mut self, stream: &Lines<'_>, text: std::ops::Range<usize>) {
         let bytes = std::mem::take(&mut self.buffers.bytes);
         self.push(stream, &bytes[text]);
@@ -429,6 +469,7 @@ impl Reader<'_> {
         let clock = StreamClock {
             last_time: stream.times.last(),
             zone: stream.times.zone_offset_seconds(),
+            pem: *stream.pem,
         };
         for one in progress.iter_mut() {
             one.clock = clock;

@@ -22,6 +22,7 @@ use crate::intake::{Intake, Streams};
 use crate::metrics::Metrics;
 use crate::periodic::Periodic;
 use crate::reader::{Buffers, Reader};
+use crate::redact::Redactor;
 use crate::start::{StartError, lock, roots};
 use crate::status::Status;
 use crate::stream::{Closed, Stream, Turn, Turned, Why};
@@ -46,6 +47,8 @@ const RESCANS_WATCHED: u64 = 30;
 const SWEEPS_WATCHED: u64 = 300;
 /// How often the lag is summed up.
 const LAG_EVERY: Duration = Duration::from_secs(1);
+/// How often the secret files are looked at.
+const SECRET_FILES_EVERY: Duration = Duration::from_secs(1);
 
 /// The whole state of a collector. One thread owns it.
 pub(crate) struct Loop {
@@ -61,12 +64,15 @@ pub(crate) struct Loop {
     in_flight: InFlight,
     checkpoints: Checkpoints,
     buffers: Buffers,
+    /// `None`: lines are handed on as they are.
+    redactor: Option<Redactor>,
     zone: Box<dyn Fn(i64) -> i32 + Send>,
     /// When the collector started: nanoseconds since the epoch.
     started: i64,
     rescans: Periodic,
     sweeps: Periodic,
     lag: Periodic,
+    secret_files: Periodic,
     flushed_at: Duration,
     lag_bytes: u64,
     /// Bytes read and acknowledged when the lag was summed up.
@@ -95,6 +101,10 @@ impl Loop {
         let checkpoints = Checkpoints::open(&config.data_dir).map_err(|source| {
             StartError::DataDir { path: config.data_dir.join("checkpoints"), source }
         })?;
+        let redactor = config
+            .redaction
+            .then(|| Redactor::open(&config.data_dir, &config.secret_files))
+            .transpose()?;
         metrics.checkpoint_records_lost.inc_by(checkpoints.damaged());
         Ok(Self {
             tree: Tree::new(roots, metrics.clone()),
@@ -105,11 +115,13 @@ impl Loop {
             in_flight: InFlight::new(producer, incarnation.collector, &config),
             checkpoints,
             buffers: Buffers::new(),
+            redactor,
             zone: Box::new(agent_zone()),
             started: now.wall,
             rescans: Periodic::new(config.rescan_every, now.monotonic),
             sweeps: Periodic::new(config.sweep_every, now.monotonic),
             lag: Periodic::new(LAG_EVERY, now.monotonic),
+            secret_files: Periodic::new(SECRET_FILES_EVERY, now.monotonic),
             flushed_at: now.monotonic,
             lag_bytes: 0,
             moved: (0, 0),
@@ -123,6 +135,7 @@ impl Loop {
     /// Does what there is to do; tells how long nothing will be.
     pub(crate) fn step(&mut self, now: Now) -> Duration {
         self.take_acks(now);
+        self.refresh_secrets(now);
         self.look_around(now);
         self.read(now);
         self.ship(now, false);
@@ -161,6 +174,18 @@ impl Loop {
             in_flight_bytes: self.in_flight.text_bytes() + self.batcher.text_bytes(),
             lag_bytes: self.lag_bytes,
             at_rest: self.is_all_acknowledged() && self.ready.is_empty() && !self.tree.is_dirty(),
+        }
+    }
+
+    /// Reads secret files that changed. A file that cannot be used leaves the values as they were.
+    fn refresh_secrets(&mut self, now: Now) {
+        let Some(redactor) = &mut self.redactor else { return };
+        if self.secret_files.due(now.monotonic).is_none() {
+            return;
+        }
+        if let Err(error) = redactor.refresh() {
+            self.metrics.secret_file_errors.inc();
+            tracing::warn!("{error}; the values known before stay");
         }
     }
 
@@ -357,6 +382,7 @@ impl Loop {
             buffers: &mut self.buffers,
             batcher: &mut self.batcher,
             metrics: &self.metrics,
+            redactor: self.redactor.as_mut(),
             zone: &*self.zone,
         };
         stream.turn(&mut Turn {

@@ -23,6 +23,7 @@ use crate::directory;
 use crate::metrics::Metrics;
 use crate::paths::{self, Glob};
 use crate::place::Place;
+use crate::redact::RedactorError;
 use crate::run::Loop;
 use crate::sandbox;
 use crate::status::Status;
@@ -57,6 +58,8 @@ pub enum StartError {
         path.display()
     )]
     Locked { path: PathBuf },
+    #[error(transparent)]
+    Redactor(#[from] RedactorError),
     #[error(transparent)]
     Identity(#[from] IdentityError),
     #[error("cannot register the collector's metrics, does the process have two collectors?")]

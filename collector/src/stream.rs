@@ -9,6 +9,7 @@ use crate::discover::NodeId;
 use crate::line_head::LineHead;
 use crate::place::Source;
 use crate::reader::{Lines, Outcome, Reader};
+use crate::redact::PemBlock;
 use crate::sys::Writers;
 use crate::tail::TailFile;
 use crate::times::StreamTimes;
@@ -22,6 +23,8 @@ pub(crate) struct Stream {
     /// The directory that feeds it.
     pub node: NodeId,
     pub times: StreamTimes,
+    /// The block of a private key whose end has not come yet.
+    pem: PemBlock,
     pub files: Vec<TailFile>,
     /// A line that older files begin and a newer one goes on with.
     head: Option<LineHead>,
@@ -78,11 +81,12 @@ enum Step {
 }
 
 impl Stream {
-    pub(crate) fn new(source: Source, node: NodeId, times: StreamTimes) -> Self {
+    pub(crate) fn new(source: Source, node: NodeId, times: StreamTimes, pem: PemBlock) -> Self {
         Self {
             source,
             node,
             times,
+            pem,
             files: Vec::new(),
             head: None,
             queued: false,
@@ -187,7 +191,8 @@ impl Stream {
         let goes_on_here = self.head.as_ref().is_some_and(|head| head.continued_in == file.key());
         let mut no_head = None;
         let head = if goes_on_here { &mut self.head } else { &mut no_head };
-        let mut lines = Lines { source: &self.source, times: &mut self.times, head, older };
+        let mut lines =
+            Lines { source: &self.source, times: &mut self.times, pem: &mut self.pem, head, older };
         how(turn.reader, file, &mut lines)
     }
 
@@ -372,6 +377,7 @@ impl Stream {
         let mut lines = Lines {
             source: &self.source,
             times: &mut self.times,
+            pem: &mut self.pem,
             head: &mut self.head,
             older: &self.files,
         };

@@ -18,11 +18,13 @@ use super::{is_open_to_all, open_to_all, values};
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Each key, with an example of how it is written.
-pub(super) const KEYS: [(&str, &str); 10] = [
+pub(super) const KEYS: [(&str, &str); 12] = [
     ("data", r#"data = "/var/lib/sawlog""#),
     ("listen", r#"listen = "127.0.0.1:7411""#),
     ("mesos_work_dir", r#"mesos_work_dir = "/var/lib/mesos""#),
     ("paths", r#"paths = ["/var/log/app/*.log"]"#),
+    ("redaction", "redaction = true"),
+    ("secret_files", r#"secret_files = ["/etc/sawlog/secrets"]"#),
     ("seal_interval", r#"seal_interval = "10m""#),
     ("retention", r#"retention = "30d""#),
     ("retention_bytes", r#"retention_bytes = "100GB""#),
@@ -38,6 +40,8 @@ pub(super) struct File {
     pub(super) listen: Option<Placed<SocketAddr>>,
     pub(super) mesos_work_dir: Option<Placed<PathBuf>>,
     pub(super) paths: Option<Placed<Vec<String>>>,
+    pub(super) redaction: Option<Placed<bool>>,
+    pub(super) secret_files: Option<Placed<Vec<PathBuf>>>,
     pub(super) seal_interval: Option<Placed<Duration>>,
     pub(super) retention: Option<Placed<Duration>>,
     pub(super) retention_bytes: Option<Placed<u64>>,
@@ -150,6 +154,8 @@ impl Reader<'_> {
                 "listen" => file.listen = self.parsed(name, value, values::address),
                 "mesos_work_dir" => file.mesos_work_dir = self.path(name, value),
                 "paths" => file.paths = self.globs(name, value),
+                "redaction" => file.redaction = self.boolean(name, value),
+                "secret_files" => file.secret_files = self.paths(name, value),
                 "seal_interval" => file.seal_interval = self.parsed(name, value, values::duration),
                 "retention" => file.retention = self.retention(name, value),
                 "retention_bytes" => file.retention_bytes = self.size(name, value),
@@ -225,10 +231,24 @@ impl Reader<'_> {
     }
 
     fn globs(&mut self, name: &str, value: &Value<'_>) -> Option<Placed<Vec<String>>> {
+        self.list(name, value, |this, glob| this.parsed(name, glob, glob_text))
+    }
+
+    fn paths(&mut self, name: &str, value: &Value<'_>) -> Option<Placed<Vec<PathBuf>>> {
+        self.list(name, value, |this, path| this.path(name, path))
+    }
+
+    fn list<T>(
+        &mut self,
+        name: &str,
+        value: &Value<'_>,
+        mut item: impl FnMut(&mut Self, &Value<'_>) -> Option<Placed<T>>,
+    ) -> Option<Placed<Vec<T>>> {
         let DeValue::Array(list) = value.get_ref() else { return self.wrong_type(name, value) };
-        let parsed: Vec<_> = list.iter().map(|glob| self.parsed(name, glob, glob_text)).collect();
-        let globs = parsed.into_iter().map(|glob| glob.map(|placed| placed.value));
-        globs.collect::<Option<Vec<String>>>().map(|globs| self.placed(globs, value))
+        // All of them, so that each says what is wrong with it.
+        let parsed: Vec<_> = list.iter().map(|value| item(self, value)).collect();
+        let items = parsed.into_iter().map(|item| item.map(|placed| placed.value));
+        items.collect::<Option<Vec<T>>>().map(|items| self.placed(items, value))
     }
 
     fn size(&mut self, name: &str, value: &Value<'_>) -> Option<Placed<u64>> {

@@ -46,6 +46,10 @@ pub(crate) struct Config {
     pub(crate) mesos_work_dir: Option<PathBuf>,
     /// Globs of plain files.
     pub(crate) paths: Vec<String>,
+    /// Whether secrets are taken out of lines.
+    pub(crate) redaction: bool,
+    /// Files with values that are never handed on.
+    pub(crate) secret_files: Vec<PathBuf>,
     pub(crate) seal_interval: Duration,
     /// How old lines get before they are deleted; `None`: they stay.
     pub(crate) retention: Option<Duration>,
@@ -85,6 +89,8 @@ impl Config {
             listen: listen.unwrap_or(asked.default_listen),
             mesos_work_dir: None,
             paths: Vec::new(),
+            redaction: true,
+            secret_files: Vec::new(),
             seal_interval: DEFAULT_SEAL_INTERVAL,
             retention: None,
             retention_bytes: None,

@@ -92,6 +92,8 @@ impl Effective {
         // Some flags are called otherwise than their keys.
         let (flag, id) = match name {
             "paths" => ("path", "paths"),
+            "redaction" => ("no_redaction", "no_redaction"),
+            "secret_files" => ("secret_file", "secret_files"),
             "kafka.tls_ca" => ("kafka_tls_ca", "kafka_tls_ca"),
             name => name.strip_prefix("kafka.").map_or((name, name), |flag| (flag, flag)),
         };
@@ -112,11 +114,14 @@ impl Effective {
             Err(_) => toml::Value::String(value.to_string()),
         };
         let paths = config.paths.iter().cloned().map(toml::Value::String).collect();
+        let secret_files = config.secret_files.iter().map(|file| path(file)).collect();
         let mut values: BTreeMap<&str, Option<toml::Value>> = BTreeMap::from([
             ("data", Some(path(&config.data))),
             ("listen", Some(toml::Value::String(config.listen.to_string()))),
             ("mesos_work_dir", config.mesos_work_dir.as_deref().map(path)),
             ("paths", Some(toml::Value::Array(paths))),
+            ("redaction", Some(toml::Value::Boolean(config.redaction))),
+            ("secret_files", Some(toml::Value::Array(secret_files))),
             ("seal_interval", Some(duration(config.seal_interval))),
             ("retention", config.retention.map(duration)),
             ("retention_bytes", config.retention_bytes.map(bytes)),

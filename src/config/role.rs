@@ -62,6 +62,7 @@ impl Asked {
     ) -> anyhow::Result<()> {
         if let Some(sources) = &self.sources {
             pick_sources(sources, config, from, &mut file)?;
+            pick_redaction(sources, config, from, given, &mut file)?;
         }
         if let Some(store) = &self.store {
             pick_store(store, config, from, &mut file)?;
@@ -92,6 +93,24 @@ fn pick_sources(
     let paths = from.pick("paths", paths, file.paths.take()).unwrap_or_default();
     config.paths = paths.iter().map(|glob| absolute_glob(glob)).collect::<Result<_, _>>()?;
     config.look_under = absolute(args.look_under.as_deref().unwrap_or(Path::new("/")))?;
+    Ok(())
+}
+
+fn pick_redaction(
+    args: &SourceArgs,
+    config: &mut Config,
+    from: &mut Effective,
+    given: &Given,
+    file: &mut File,
+) -> anyhow::Result<()> {
+    let redaction = given.flag("no_redaction", args.no_redaction).map(|off| !off);
+    config.redaction = from.pick("redaction", redaction, file.redaction.take()).unwrap_or(true);
+    let files = (!args.secret_files.is_empty()).then(|| args.secret_files.clone());
+    let files = from.pick("secret_files", files, file.secret_files.take()).unwrap_or_default();
+    config.secret_files = files.iter().map(|path| absolute(path)).collect::<Result<_, _>>()?;
+    if !config.redaction && !config.secret_files.is_empty() {
+        anyhow::bail!("`secret_files` are named, but redaction is off: turn it on, or name none");
+    }
     Ok(())
 }
 

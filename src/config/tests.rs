@@ -54,6 +54,27 @@ fn a_flag_wins_over_the_file_and_that_over_the_default() {
 }
 
 #[test]
+fn redaction_is_on_unless_it_is_said_and_knows_the_files_named() {
+    let (config, shown) = effective(&[]).unwrap();
+    assert!(config.redaction && config.secret_files.is_empty());
+    assert!(shown.contains("redaction = true  # default\n"), "{shown}");
+    let (config, shown) = effective(&["--no-redaction"]).unwrap();
+    assert!(!config.redaction);
+    assert!(shown.contains("redaction = false  # --no-redaction\n"), "{shown}");
+    let (config, shown) = effective_of(
+        "collector",
+        &["--brokers", "k:9092", "--secret-file", "/a", "--secret-file", "/b"],
+    )
+    .unwrap();
+    assert_eq!(config.secret_files, [Path::new("/a"), Path::new("/b")]);
+    assert!(shown.contains("secret_files = [\"/a\", \"/b\"]  # --secret-file\n"), "{shown}");
+    let error = effective(&["--no-redaction", "--secret-file", "/a"]).unwrap_err().to_string();
+    assert!(error.contains("redaction is off"), "{error}");
+    let found = problems("redaction = \"yes\"\nsecret_files = [\"\", 3]\n");
+    assert_eq!(found.len(), 3, "{found:#?}");
+}
+
+#[test]
 fn an_address_for_all_needs_the_word_for_it() {
     let error = effective(&["--listen", "0.0.0.0:1"]).unwrap_err().to_string();
     assert!(error.contains("0.0.0.0:1") && error.contains("--no-auth-i-know"), "{error}");

@@ -57,6 +57,8 @@ pub(super) fn start(
     let collector = sawlog_collector::Config {
         mesos_work_dirs: sources.work_dirs,
         paths: sources.paths,
+        redaction: config.redaction,
+        secret_files: config.secret_files.clone(),
         ..sawlog_collector::Config::new(dir, host_name())
     };
     let handle = Collector::start(collector, producer, registry);

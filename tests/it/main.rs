@@ -18,6 +18,7 @@ mod node;
 mod places;
 mod push;
 mod random;
+mod redaction;
 mod retention;
 #[cfg(feature = "kafka")]
 mod roles;

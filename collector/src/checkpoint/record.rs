@@ -2,10 +2,12 @@
 //!
 //! All integers are little-endian: CRC32C of the rest (4), flags (4), file system (16), inode (8),
 //! inode generation (8), birth time (8), truncations (8), stream (16), offset (8), tail hash (8),
-//! tail bytes (4), zone in seconds (4), last time (8), written at (8), zeros (16).
+//! tail bytes (4), zone in seconds (4), last time (8), written at (8), lines (4) and bytes (4) of an open
+//! PEM block, zeros (8).
 
 use sawlog_transport::{FileIdentity, StreamId};
 
+use crate::redact::PemBlock;
 use crate::tail_hash::TailHash;
 
 pub(super) const RECORD_BYTES: usize = 128;
@@ -29,13 +31,15 @@ pub(crate) struct Progress {
     pub clock: StreamClock,
 }
 
-/// What a stream must remember of its times.
+/// What a stream must remember from one line to the next: of its times, and of what was redacted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct StreamClock {
     /// The time of the last line, nanoseconds since the epoch.
     pub last_time: Option<i64>,
     /// The zone that the stream's times were found to be in, seconds east of UTC.
     pub zone: Option<i32>,
+    /// The block of a private key whose end has not come yet.
+    pub pem: PemBlock,
 }
 
 /// The bytes of a record, written at `written_at` (nanoseconds since the epoch).
@@ -64,6 +68,8 @@ pub(super) fn encode(progress: &Progress, written_at: i64) -> [u8; RECORD_BYTES]
     out.extend_from_slice(&clock.zone.unwrap_or(0).to_le_bytes());
     out.extend_from_slice(&clock.last_time.unwrap_or(0).to_le_bytes());
     out.extend_from_slice(&written_at.to_le_bytes());
+    out.extend_from_slice(&clock.pem.lines.to_le_bytes());
+    out.extend_from_slice(&clock.pem.bytes.to_le_bytes());
     out.resize(RECORD_BYTES, 0);
     let crc = crc32c::crc32c(&out[4..]);
     out[..4].copy_from_slice(&crc.to_le_bytes());
@@ -90,12 +96,16 @@ pub(super) fn decode(bytes: &[u8; RECORD_BYTES]) -> Option<(Progress, i64)> {
     let tail = TailHash { hash, bytes: u32::from_le_bytes(rest.take()) as u16 };
     let zone = i32::from_le_bytes(rest.take());
     let last_time = i64::from_le_bytes(rest.take());
+    let inside_cut = flags & INSIDE_CUT != 0;
+    let written_at = i64::from_le_bytes(rest.take());
     let clock = StreamClock {
         last_time: (flags & HAS_LAST_TIME != 0).then_some(last_time),
         zone: (flags & HAS_ZONE != 0).then_some(zone),
+        pem: PemBlock {
+            lines: u32::from_le_bytes(rest.take()),
+            bytes: u32::from_le_bytes(rest.take()),
+        },
     };
-    let inside_cut = flags & INSIDE_CUT != 0;
-    let written_at = i64::from_le_bytes(rest.take());
     Some((Progress { file, truncations, stream, offset, inside_cut, tail, clock }, written_at))
 }
 
@@ -124,7 +134,7 @@ pub(super) mod tests {
             offset,
             inside_cut: false,
             tail: TailHash::of(&offset.to_le_bytes()),
-            clock: StreamClock { last_time: Some(offset as i64), zone: None },
+            clock: StreamClock { last_time: Some(offset as i64), ..StreamClock::default() },
         }
     }
 
@@ -132,7 +142,7 @@ pub(super) mod tests {
         #[test]
         fn round_trips(
             numbers: [u64; 6], stream: u128, inside_cut: bool, zone: Option<i32>,
-            last_time: Option<i64>, written_at: i64,
+            last_time: Option<i64>, written_at: i64, lines: u32, bytes: u32,
         ) {
             let before = Progress {
                 file: FileIdentity {
@@ -146,7 +156,7 @@ pub(super) mod tests {
                 offset: numbers[5],
                 inside_cut,
                 tail: TailHash::of(b"tail"),
-                clock: StreamClock { last_time, zone },
+                clock: StreamClock { last_time, zone, pem: PemBlock { lines, bytes } },
             };
             prop_assert_eq!(decode(&encode(&before, written_at)), Some((before, written_at)));
         }

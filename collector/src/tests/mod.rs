@@ -2,6 +2,7 @@
 
 mod fixture;
 mod model;
+mod redaction;
 mod scenarios;
 mod store;
 mod threaded;

@@ -172,9 +172,11 @@ impl Store {
         time: i64,
         pieces: Vec<Piece>,
     ) {
-        let mut source = text.to_vec();
+        // What a redacted line was is nowhere to be seen: only how long it was.
+        let redacted = memchr::memmem::find(text, b"[redacted:").is_some();
+        let mut source = if redacted { vec![b'?'; source_bytes] } else { text.to_vec() };
         let unterminated = flags & (LineFlags::PARTIAL | LineFlags::CUT) != 0;
-        if !unterminated {
+        if !unterminated && !redacted {
             source.push(b'\n');
         }
         assert_eq!(source.len(), source_bytes, "the source is the text and its terminator");
@@ -197,7 +199,9 @@ impl Store {
         }
         assert_eq!(bytes.next(), None);
         if !new.is_empty() {
-            if !unterminated {
+            if redacted {
+                new = text.to_vec();
+            } else if !unterminated {
                 new.pop();
             }
             let lines = &mut self.streams.entry(stream).or_default().lines;
