@@ -31,7 +31,7 @@ const fn shape(prefix: &'static str, letters: Letters, least: usize) -> Shape {
 }
 
 /// All prefixes have at least four bytes, and none is the beginning of another.
-pub(super) const SHAPES: [Shape; 43] = [
+pub(super) const SHAPES: [Shape; 38] = [
     shape("AKIA", Letters::Upper, 16),
     shape("ASIA", Letters::Upper, 16),
     shape("ghp_", Letters::Alnum, 30),
@@ -43,8 +43,6 @@ pub(super) const SHAPES: [Shape; 43] = [
     shape("glpat-", Letters::Url, 16),
     shape("gldt-", Letters::Url, 16),
     shape("glrt-", Letters::Url, 16),
-    shape("glptt-", Letters::Url, 16),
-    shape("glcbt-", Letters::Url, 16),
     shape("xoxb-", Letters::Url, 16),
     shape("xoxp-", Letters::Url, 16),
     shape("xoxa-", Letters::Url, 16),
@@ -67,14 +65,11 @@ pub(super) const SHAPES: [Shape; 43] = [
     shape("pypi-", Letters::Url, 50),
     shape("dop_v1_", Letters::Alnum, 40),
     shape("hvs.", Letters::Url, 24),
-    shape("hvb.", Letters::Url, 24),
     shape("dckr_pat_", Letters::Url, 20),
     shape("glsa_", Letters::Url, 30),
     shape("shpat_", Letters::Alnum, 30),
     shape("ATATT3", Letters::Wide, 50),
     shape("ATCTT3", Letters::Wide, 50),
-    shape("lin_api_", Letters::Alnum, 30),
-    shape("age-secret-key-1", Letters::Alnum, 40),
 ];
 
 impl Letters {

@@ -88,7 +88,7 @@ const LITERALS: [(&str, Family); 58] = [
 
 /// Literals that one pass looks for. Vectors tell few literals apart at several times the speed of
 /// many: three passes over a block take half of the time of one.
-const PASS_LITERALS: usize = 34;
+const PASS_LITERALS: usize = 32;
 
 /// How many passes there are.
 pub(super) const PASSES: usize = (LITERALS.len() + SHAPES.len()).div_ceil(PASS_LITERALS);

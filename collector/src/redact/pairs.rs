@@ -96,6 +96,10 @@ pub(super) fn value(scan: &Scan<'_>, end: usize) -> Option<Value> {
         Separator::Colon if at == behind || closing.is_some() => Separator::Tight,
         other => other,
     };
+    // Headers are lists of values in some languages.
+    if text.get(at) == Some(&b'[') && quote(text, at + 1).is_some() {
+        at += 1;
+    }
     // Python's b'…' and u'…'.
     let prefixed = matches!(text.get(at), Some(b'b' | b'u')) && quote(text, at + 1).is_some();
     at += usize::from(prefixed);

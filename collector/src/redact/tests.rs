@@ -208,10 +208,7 @@ const SHOWN: &[(&str, &str)] = &[
     ("X-Api-Key: abcd1234efgh", "X-Api-Key: #"),
     ("Authorization: Bearer abc.def-123", "Authorization: Bearer #"),
     ("authorization: Basic dXNlcjpwYXNz", "authorization: Basic #"),
-    (
-        r##"{"Authorization":["Bearer abcdef"],"n":1}"##,
-        r##"{"Authorization":["Bearer abcdef"],"n":1}"##,
-    ),
+    (r##"{"Authorization":["Bearer abcdef"],"n":1}"##, r##"{"Authorization":["Bearer #"],"n":1}"##),
     (
         r##"curl -H "Authorization: Token abc" http://x"##,
         r##"curl -H "Authorization: Token #" http://x"##,
@@ -242,9 +239,6 @@ fn what_names_and_headers_say_is_replaced_and_nothing_else() {
     let mut redactor = redactor(&[]);
     for (text, shown) in SHOWN.iter().copied() {
         let (out, _) = line(&mut redactor, text);
-        if shown == text {
-            continue;
-        }
         let (head, tail) = shown.split_once('#').unwrap_or((shown, ""));
         let tag = out.strip_prefix(head).and_then(|rest| rest.strip_suffix(tail));
         assert!(tag.is_some_and(|tag| tag::is_tag(tag.as_bytes())), "{text}\n{out}");
