@@ -128,7 +128,7 @@ fn expect_source(data: &Path, store: &Store) -> anyhow::Result<()> {
         let (source, pins) = (source.display(), pins.display());
         let why = format!(
             "{source} is missing: the store was filled through Kafka, and which topic's positions it \
-             holds is not known without. Restore it, a line such as 'kafka cluster=… topic=…' ({pins} \
+             holds is not known without. Restore it, a line such as 'kafka cluster=… topic=… id=…' ({pins} \
              names the topics that were used, the latest last), or go on with an empty --data"
         );
         return Err(Unusable(why).into());

@@ -1,6 +1,6 @@
 //! Values that an operator named: found as they are, in JSON, in URLs and in base64.
 
-use aho_corasick::{AhoCorasick, Input, MatchKind};
+use aho_corasick::{AhoCorasick, BuildError, Input, MatchKind};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
@@ -28,19 +28,21 @@ pub(super) struct Exact {
 }
 
 impl Exact {
-    /// `None` without any value, or with more than a search can hold.
-    pub(super) fn new(secrets: Vec<Vec<u8>>) -> Option<Self> {
+    /// `None` without any value.
+    ///
+    /// # Errors
+    /// They are more than a search can hold.
+    pub(super) fn new(secrets: Vec<Vec<u8>>) -> Result<Option<Self>, BuildError> {
         let mut written: Vec<Written> =
             secrets.iter().enumerate().flat_map(|(n, secret)| ways(n, secret)).collect();
         written.sort();
         written.dedup_by(|a, b| a.text == b.text);
         if written.is_empty() {
-            return None;
+            return Ok(None);
         }
         let texts = written.iter().map(|written| &written.text);
-        let search =
-            AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(texts).ok()?;
-        Some(Self { secrets, written, search })
+        let search = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(texts)?;
+        Ok(Some(Self { secrets, written, search }))
     }
 
     /// Where the first value from `from` on starts.

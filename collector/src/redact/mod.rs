@@ -96,7 +96,8 @@ impl Redactor {
         let key = TagKey::open(data_dir)
             .map_err(|source| RedactorError::Key { dir: data_dir.to_owned(), source })?;
         let (files, secrets) = SecretFiles::open(secret_files.to_vec())?;
-        let searches = Searches { needles: Needles::new(), exact: Exact::new(secrets) };
+        let exact = Exact::new(secrets).map_err(SecretFileError::TooMany)?;
+        let searches = Searches { needles: Needles::new(), exact };
         Ok(Self { searches, files, judge: Judge::new(key) })
     }
 
@@ -106,7 +107,7 @@ impl Redactor {
     /// A file changed and cannot be used.
     pub fn refresh(&mut self) -> Result<(), SecretFileError> {
         if let Some(secrets) = self.files.read_changed() {
-            self.searches.exact = Exact::new(secrets?);
+            self.searches.exact = Exact::new(secrets?).map_err(SecretFileError::TooMany)?;
         }
         Ok(())
     }

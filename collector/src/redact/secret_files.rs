@@ -26,6 +26,8 @@ pub enum SecretFileError {
     Length { path: PathBuf, line: usize, found: usize },
     #[error("the secret files are longer than {BYTES_MAX} bytes together at '{}': name fewer secrets", path.display())]
     TooLong { path: PathBuf },
+    #[error("no search can be made of the values in secret_files: name fewer secrets")]
+    TooMany(#[source] aho_corasick::BuildError),
 }
 
 /// What tells that a file changed.
