@@ -1,15 +1,14 @@
 //! One batch per message: the real collector, and what of it is Kafka's client.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use parking_lot::Mutex;
 use sawlog_collector::{Collector, Config};
 use sawlog_transport::kafka::{KafkaConfig, KafkaProducer, TopicWishes, ensure_topic};
-use sawlog_transport::{Ack, AckSender, Position, Producer, SendError};
+use sawlog_transport::memory::{Faults, MemoryTransport};
+use sawlog_transport::{Ack, Consumer, Event, Producer, SendError};
 
 use crate::process::{bytes_below, cpu_seconds, say, wait_for};
 
@@ -37,73 +36,13 @@ fn connect(brokers: &str) -> KafkaProducer {
     producer
 }
 
-/// Counts what goes through.
-struct Counted<P> {
-    inner: P,
-    messages: AtomicU64,
-    bytes: AtomicU64,
-}
-
-impl<P> Counted<P> {
-    fn new(inner: P) -> Self {
-        Self { inner, messages: AtomicU64::new(0), bytes: AtomicU64::new(0) }
-    }
-}
-
-impl<P: Producer> Producer for Counted<P> {
-    fn partitions(&self) -> u32 {
-        self.inner.partitions()
-    }
-
-    fn send(
-        &self,
-        partition: u32,
-        message: Bytes,
-        tag: u64,
-        acks: &AckSender,
-    ) -> Result<(), SendError> {
-        let bytes = message.len() as u64;
-        self.inner.send(partition, message, tag, acks)?;
-        self.messages.fetch_add(1, Ordering::Relaxed);
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        Ok(())
-    }
-}
-
-/// Keeps what it is sent.
-#[derive(Default)]
-struct Kept {
-    messages: Mutex<Vec<Bytes>>,
-}
-
-impl Producer for Kept {
-    fn partitions(&self) -> u32 {
-        1
-    }
-
-    fn send(
-        &self,
-        partition: u32,
-        message: Bytes,
-        tag: u64,
-        acks: &AckSender,
-    ) -> Result<(), SendError> {
-        let mut messages = self.messages.lock();
-        let position = Position { partition, offset: messages.len() as u64 };
-        messages.push(message);
-        acks.send(Ack { tag, result: Ok(position) }).map_err(|_| SendError::Full)
-    }
-}
-
 /// Files to acknowledged batches.
 pub(crate) fn collect(dir: &Path, brokers: &str) {
-    let producer = Arc::new(Counted::new(connect(brokers)));
+    let producer = Arc::new(connect(brokers));
     let before = cpu_seconds();
-    let raw = run_collector(dir, producer.clone());
+    let raw = run_collector(dir, producer);
     say("cpu", cpu_seconds() - before);
     say("raw", raw as f64);
-    say("messages", producer.messages.load(Ordering::Relaxed) as f64);
-    say("sent", producer.bytes.load(Ordering::Relaxed) as f64);
 }
 
 /// Collects all files until the last byte is acknowledged; gives their bytes.
@@ -122,11 +61,24 @@ fn run_collector(dir: &Path, producer: Arc<dyn Producer>) -> u64 {
     raw
 }
 
+/// All batches of the files, in memory: as many as `MEMORY_BYTES_MAX` allows.
+fn encode(dir: &Path) -> (u64, Vec<Bytes>) {
+    let transport = MemoryTransport::new(1, Faults::default());
+    let raw = run_collector(dir, Arc::new(transport.producer()));
+    let mut consumer = transport.consumer();
+    consumer.assign(0, 0).expect("there is one partition");
+    let mut messages = Vec::new();
+    while let Some(event) = consumer.poll(Duration::ZERO).expect("memory can be read") {
+        if let Event::Message { message, .. } = event {
+            messages.push(message);
+        }
+    }
+    (raw, messages)
+}
+
 /// The same batches, encoded before the clock starts.
 pub(crate) fn produce(dir: &Path, brokers: &str) {
-    let kept = Arc::new(Kept::default());
-    let raw = run_collector(dir, kept.clone());
-    let messages = std::mem::take(&mut *kept.messages.lock());
+    let (raw, messages) = encode(dir);
     let sent: usize = messages.iter().map(Bytes::len).sum();
     let producer = connect(brokers);
     let (acks, arrived) = mpsc::channel();
