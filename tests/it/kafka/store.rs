@@ -33,14 +33,20 @@ fn pushes_go_through_the_topic_and_a_retry_adds_nothing() {
     assert_eq!(node.metric("sawlog_push_retries_total"), 1.0);
 }
 
-#[test]
-fn a_store_is_refused_to_another_topic_and_still_serves_its_own() {
-    let Some(broker) = Broker::start(1, &[]) else { return };
-    let pipeline = Pipeline::new(&broker, Agent::new(1, 1));
+/// A store that the topic has filled with one line.
+fn filled(broker: &Broker) -> (Pipeline, Setup) {
+    let pipeline = Pipeline::new(broker, Agent::new(1, 1));
     let setup = pipeline.aggregator("10m");
     let node = setup.start().ready();
     assert_eq!(push(&node, "one").0, 204);
     assert_eq!(node.terminate(), Some(0));
+    (pipeline, setup)
+}
+
+#[test]
+fn a_store_is_refused_to_another_topic_and_still_serves_its_own() {
+    let Some(broker) = Broker::start(1, &[]) else { return };
+    let (pipeline, setup) = filled(&broker);
     let other = Setup::new(&pipeline.agent.data())
         .role("aggregator")
         .arg("--brokers", broker.bootstrap())
@@ -58,11 +64,7 @@ fn a_store_is_refused_to_another_topic_and_still_serves_its_own() {
 #[test]
 fn a_topic_that_filled_a_store_is_not_made_again() {
     let Some(broker) = Broker::start(1, &[]) else { return };
-    let pipeline = Pipeline::new(&broker, Agent::new(1, 1));
-    let setup = pipeline.aggregator("10m");
-    let node = setup.start().ready();
-    assert_eq!(push(&node, "one").0, 204);
-    assert_eq!(node.terminate(), Some(0));
+    let (pipeline, setup) = filled(&broker);
     tool(&broker, "org.apache.kafka.tools.TopicCommand", &["--delete", "--topic", TOPIC]);
     let (code, said) = setup.run_to_end();
     assert_eq!(code, Some(78), "{said}");
