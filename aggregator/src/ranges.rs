@@ -22,7 +22,10 @@ impl Fate {
             PieceKind::Text => Fate::Held,
             PieceKind::Cut => Fate::Cut,
             PieceKind::Dropped => Fate::Dropped,
-            PieceKind::Lost => Fate::Lost,
+            PieceKind::Truncated
+            | PieceKind::Vanished
+            | PieceKind::OverBudget
+            | PieceKind::Corrupt => Fate::Lost,
         }
     }
 

@@ -11,15 +11,43 @@ pub enum PieceKind {
     Text = 0,
     /// Left out because a line was longer than `LINE_BYTES_MAX`.
     Cut = 1,
-    /// Left out by a rule.
+    /// Left out by a rule, or never written: the hole before a writer that does not append, in a file
+    /// that was truncated.
     Dropped = 2,
-    /// Gone before it was read.
-    Lost = 3,
+    /// Lost: the file was truncated before it was read.
+    Truncated = 3,
+    /// Lost: the file vanished before it was read.
+    Vanished = 4,
+    /// Lost: what was kept of deleted files went beyond its budget.
+    OverBudget = 5,
+    /// Lost: it could not be read, or what kept it was damaged.
+    Corrupt = 6,
 }
 
 impl PieceKind {
+    const ALL: [Self; 7] = [
+        Self::Text,
+        Self::Cut,
+        Self::Dropped,
+        Self::Truncated,
+        Self::Vanished,
+        Self::OverBudget,
+        Self::Corrupt,
+    ];
+
     pub fn from_byte(byte: u8) -> Option<Self> {
-        [Self::Text, Self::Cut, Self::Dropped, Self::Lost].into_iter().find(|k| *k as u8 == byte)
+        Self::ALL.into_iter().find(|kind| *kind as u8 == byte)
+    }
+
+    /// Why the bytes are lost, as metrics and reports name it; `None` if they are not.
+    pub fn loss(self) -> Option<&'static str> {
+        match self {
+            Self::Text | Self::Cut | Self::Dropped => None,
+            Self::Truncated => Some("truncated"),
+            Self::Vanished => Some("vanished"),
+            Self::OverBudget => Some("budget"),
+            Self::Corrupt => Some("corrupt"),
+        }
     }
 }
 
