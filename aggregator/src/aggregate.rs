@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use sawlog_transport::{ConsumeError, Consumer, Event};
 
+use crate::carry::LastEntries;
 use crate::error::{StoreError, error_chain};
 use crate::partitions::Partitions;
 use crate::seal::Sealer;
@@ -142,7 +143,7 @@ fn round(
         hold_back(full, &mut partitions, &mut sealing, consumer)?;
         let old = unsealed.since.is_some_and(|at| at.elapsed() >= store.config.seal_interval);
         if (full || old) && !sealing.is_busy() {
-            sealing.begin();
+            sealing.begin(LastEntries::StayHot);
             unsealed = Unsealed::default();
             if sealing.is_behind() {
                 // One more seal, of nothing if need be, lets the transport forget what this one
@@ -155,7 +156,7 @@ fn round(
         }
     }
     sealing.wait(consumer)?;
-    sealing.begin();
+    sealing.begin(LastEntries::AreSealed);
     sealing.wait(consumer)
 }
 

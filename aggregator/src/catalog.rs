@@ -5,6 +5,7 @@ use std::path::Path;
 
 use sawlog_transport::varint;
 
+use crate::carry::Carried;
 use crate::error::StoreError;
 use crate::expiry::Expiry;
 use crate::ledger::{Ledger, encode_ranges};
@@ -119,12 +120,21 @@ pub(crate) struct Changes {
 }
 
 impl Changes {
-    /// What changed since the last call; everything if `complete`.
-    pub(crate) fn take(streams: &mut StreamTable, ledger: &mut Ledger, complete: bool) -> Self {
-        let changed = (streams.take_changes(), ledger.take_changes());
+    /// What changed since the last call; everything if `complete`. All of it without what is
+    /// `carried`, which counts as changed from now on.
+    pub(crate) fn take(
+        streams: &mut StreamTable,
+        ledger: &mut Ledger,
+        carried: &Carried,
+        complete: bool,
+    ) -> Self {
+        let changed = (streams.take_changes(carried), ledger.take_changes(carried));
         let last_gone = streams.last_gone().filter(|_| complete);
-        let (streams, ledger) =
-            if complete { (streams.encode_all(), ledger.encode_all()) } else { changed };
+        let (streams, ledger) = if complete {
+            (streams.encode_all(carried), ledger.encode_all(carried))
+        } else {
+            changed
+        };
         let tagged = |kind: u8, records: Vec<Vec<u8>>| {
             records.into_iter().map(move |mut body| {
                 body.insert(0, kind);

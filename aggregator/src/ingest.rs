@@ -69,8 +69,13 @@ impl Store {
             }
         };
         let bytes: usize = taken.iter().map(|run| run.memory_bytes()).sum();
-        let taken: Vec<Arc<HotRun>> = taken.into_iter().map(Arc::new).collect();
+        let now = self.config.clock.steady();
         let mut data = self.data.write();
+        let open = |mut run: HotRun| {
+            data.open.add(&mut run, now);
+            Arc::new(run)
+        };
+        let taken: Vec<Arc<HotRun>> = taken.into_iter().map(open).collect();
         data.hot_bytes += bytes;
         self.subscribers.feed(partition, offset, &taken);
         data.hot.extend(taken);
@@ -215,11 +220,14 @@ fn new_lines(ledger: &Ledger, inflated: &Inflated, run: &Run, source: &Source) -
     // What stays must not keep alive what does not: memory is counted by what is seen.
     let frame = alone.then(|| frame.detached());
     let text = if alone { text } else { Bytes::copy_from_slice(&text) };
-    Some(hot_run(run, source, Kept { pieces, lines, text, frame }))
+    Some(hot_run(run, source, Kept { first: 0, pieces, lines, text, frame }))
 }
 
 /// What is kept of a run.
 struct Kept {
+    /// The number of its first line within the run: behind a part that is held already comes the
+    /// arrival number that a seal gave to what it left hot.
+    first: usize,
     pieces: Vec<Piece>,
     lines: LineColumns,
     text: Bytes,
@@ -233,7 +241,7 @@ fn hot_run(run: &Run, source: &Source, kept: Kept) -> HotRun {
         stream: source.stream,
         labels: source.labels.clone(),
         partition: source.place.partition,
-        arrival: source.place.arrival,
+        arrival: source.place.arrival + kept.first as u64,
         read_time: run.read_time,
         min_time: times.iter().min().copied().unwrap_or(0),
         max_time: times.iter().max().copied().unwrap_or(0),
@@ -241,6 +249,7 @@ fn hot_run(run: &Run, source: &Source, kept: Kept) -> HotRun {
         lines: Arc::new(kept.lines),
         text: kept.text,
         frame: kept.frame,
+        continues: None,
     }
 }
 
@@ -256,7 +265,7 @@ fn trimmed(
     let mut kept_text = Vec::new();
     let mut lines = LineColumns::default();
     let mut pieces = Vec::new();
-    let mut at = 0;
+    let (mut at, mut first) = (0, None);
     for n in 0..whole.len() {
         let text_len = whole.text_lens[n] as usize;
         let line = &text[at..at + text_len + 1];
@@ -268,6 +277,7 @@ fn trimmed(
         if new_bytes == 0 {
             continue;
         }
+        first.get_or_insert(n);
         let part = if new_bytes == u64::from(whole.source_lens[n]) {
             line[..text_len].to_vec()
         } else {
@@ -281,10 +291,7 @@ fn trimmed(
         kept_text.push(b'\n');
         pieces.extend(new);
     }
-    if lines.is_empty() {
-        return None;
-    }
-    let kept = Kept { pieces, lines, text: kept_text.into(), frame: None };
+    let kept = Kept { first: first?, pieces, lines, text: kept_text.into(), frame: None };
     Some(hot_run(run, source, kept))
 }
 

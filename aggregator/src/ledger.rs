@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use sawlog_transport::{GenerationId, Piece, StreamId, varint};
 
+use crate::carry::Carried;
 use crate::ranges::{Fate, Range, Ranges};
 
 pub(crate) type Key = (StreamId, GenerationId);
@@ -49,23 +50,28 @@ impl Ledger {
         self.get(stream, piece.generation).is_none_or(|r| r.is_free(piece.from, piece.to))
     }
 
-    /// Encoded records of everything that changed since the last call.
-    pub(crate) fn take_changes(&mut self) -> Vec<Vec<u8>> {
+    /// Encoded records of everything that changed since the last call, without what is carried.
+    pub(crate) fn take_changes(&mut self, carried: &Carried) -> Vec<Vec<u8>> {
         let changed = std::mem::take(&mut self.changed);
-        changed.iter().map(|key| self.encode(key)).collect()
+        self.changed.extend(carried.generations());
+        changed.iter().map(|key| self.encode(key, carried)).collect()
     }
 
-    /// Encoded records of the whole ledger.
-    pub(crate) fn encode_all(&self) -> Vec<Vec<u8>> {
-        self.ranges.keys().map(|key| self.encode(key)).collect()
+    /// Encoded records of the whole ledger, without what is carried.
+    pub(crate) fn encode_all(&self, carried: &Carried) -> Vec<Vec<u8>> {
+        self.ranges.keys().map(|key| self.encode(key, carried)).collect()
     }
 
     pub(crate) fn len(&self) -> usize {
         self.ranges.len()
     }
 
-    fn encode(&self, key: &Key) -> Vec<u8> {
-        encode_ranges(key, &self.ranges[key])
+    fn encode(&self, key: &Key, carried: &Carried) -> Vec<u8> {
+        let ranges = &self.ranges[key];
+        match carried.of_generation(key) {
+            [] => encode_ranges(key, ranges),
+            carried => encode_ranges(key, &ranges.without(carried)),
+        }
     }
 
     /// Takes a record back; it replaces what was known of its generation. `None` if the bytes are

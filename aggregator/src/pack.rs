@@ -1,17 +1,19 @@
 //! Packs the runs of a seal into blocks: a big run keeps the frame it came in, small ones are put
-//! together by stream and time and compressed again.
+//! together by stream and time and compressed again. Blocks end between entries.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use sawlog_transport::batch::FrameEncoder;
 use sawlog_transport::limits::{
     FRAME_LINES_MAX, FRAME_METADATA_BYTES_MAX, FRAME_TEXT_BYTES_MAX, OWN_FRAME_BYTES_MIN,
 };
-use sawlog_transport::{Codec, LineColumns, Piece, Run};
+use sawlog_transport::{Codec, Frame, LineColumns, Run};
 
 use crate::block::{Block, BlockStream};
 use crate::hot::HotRun;
+use crate::packed_units::{Part, Unit, entries, units};
 use crate::streams::StreamNumber;
 use crate::terms::{BlockTerms, TermScanner};
 
@@ -41,21 +43,15 @@ pub(crate) fn pack(runs: &[Arc<HotRun>], partition: u32, seal: u64) -> Vec<Packe
         open: OpenBlock::default(),
         packed: Vec::new(),
     };
-    for run in order {
-        match &run.frame {
-            Some(frame) if adoptable(run) => {
-                let terms = packer.scanner.scan(&run.text);
-                let block = Block {
-                    seal,
-                    partition,
-                    streams: vec![BlockStream { number: run.number, id: run.stream }],
-                    runs: vec![run.as_run()],
-                    arrivals: vec![run.arrival],
-                    frame: frame.clone(),
-                };
-                packer.packed.push(PackedBlock { block, terms, adopted: true });
-            }
-            _ => packer.add(run),
+    for unit in units(&order) {
+        match unit {
+            Unit::Entries(part) => match &part.run.frame {
+                Some(frame) if part.is_whole() && adoptable(part.run) => {
+                    packer.adopt(part.run, frame);
+                }
+                _ => packer.add(&part),
+            },
+            Unit::Entry(parts) => packer.add_entry(&parts),
         }
     }
     packer.close();
@@ -85,28 +81,72 @@ struct OpenBlock {
     arrivals: Vec<u64>,
     lines: LineColumns,
     text: Vec<u8>,
-    metadata_bytes: usize,
-    times: Option<(i64, i64)>,
+    size: Size,
 }
 
 impl Packer {
-    /// Adds a run, in several parts if a block ends within it.
-    fn add(&mut self, run: &HotRun) {
-        let mut from = 0;
-        let mut text_from = 0;
-        let mut addresses = sawlog_transport::run::Addresses::new(&run.pieces);
-        while from < run.lines.len() {
-            let (to, text_to) = self.open.fitting(run, from, text_from);
-            if to == from {
-                self.close();
-                continue;
+    /// Makes a block of a run as it came.
+    fn adopt(&mut self, run: &HotRun, frame: &Frame) {
+        let terms = self.scanner.scan(&run.text);
+        let block = Block {
+            seal: self.seal,
+            partition: self.partition,
+            streams: vec![BlockStream { number: run.number, id: run.stream }],
+            runs: vec![run.as_run()],
+            arrivals: vec![run.arrival],
+            frame: frame.clone(),
+        };
+        self.packed.push(PackedBlock { block, terms, adopted: true });
+    }
+
+    /// Adds entries, in several parts if a block ends between them.
+    fn add(&mut self, part: &Part<'_>) {
+        let run = part.run;
+        let steps = entries(run, part.lines.clone()).flat_map(|entry| {
+            // One that no block has room for can only be parted.
+            let step = if fits_alone(&Size::of(run, entry.clone())) { entry.len() } else { 1 };
+            let end = entry.end;
+            entry.step_by(step).map(move |line| line..(line + step).min(end))
+        });
+        self.add_steps(run, part.lines.clone(), steps);
+    }
+
+    /// Adds an entry of several runs.
+    fn add_entry(&mut self, parts: &[Part<'_>]) {
+        let mut size = Size::default();
+        parts.iter().for_each(|part| size.add(&Size::of(part.run, part.lines.clone())));
+        if !fits_alone(&size) {
+            for Part { run, lines } in parts {
+                self.add_steps(run, lines.clone(), lines.clone().map(|line| line..line + 1));
             }
-            let source: u64 = run.lines.source_lens[from..to].iter().map(|l| u64::from(*l)).sum();
-            let mut pieces = Vec::new();
-            addresses.next_pieces(source, &mut pieces);
-            self.open.take(run, from..to, text_from..text_to, pieces);
-            (from, text_from) = (to, text_to);
+            return;
         }
+        if !self.open.size.has_room(&size) {
+            self.close();
+        }
+        parts.iter().for_each(|part| self.open.take(part.run, part.lines.clone()));
+    }
+
+    /// Adds lines; a block may end between two steps.
+    fn add_steps(
+        &mut self,
+        run: &HotRun,
+        lines: Range<usize>,
+        steps: impl Iterator<Item = Range<usize>>,
+    ) {
+        let mut first = lines.start;
+        let mut size = self.open.size.clone();
+        for step in steps {
+            let more = Size::of(run, step.clone());
+            if !size.has_room(&more) {
+                self.open.take(run, first..step.start);
+                self.close();
+                first = step.start;
+                size = Size::default();
+            }
+            size.add(&more);
+        }
+        self.open.take(run, first..lines.end);
     }
 
     fn close(&mut self) {
@@ -128,68 +168,73 @@ impl Packer {
 }
 
 impl OpenBlock {
-    /// How many lines of the run, from `from` on, the block can still take: (line, byte of text)
-    /// where it ends.
-    fn fitting(&self, run: &HotRun, from: usize, text_from: usize) -> (usize, usize) {
-        let (mut to, mut text_to) = (from, text_from);
-        let mut times = self.times;
-        let mut metadata = self.metadata_bytes;
-        while to < run.lines.len() {
-            let line_bytes = run.lines.text_lens[to] as usize + 1;
-            let text = self.text.len() + text_to - text_from;
-            let time = run.lines.times[to];
-            let (min, max) = times.map_or((time, time), |(a, b)| (a.min(time), b.max(time)));
-            metadata += run.lines.metadata_of(to).len();
-            let full = text + line_bytes > FRAME_TEXT_BYTES_MAX
-                || self.lines.len() + to - from >= FRAME_LINES_MAX
-                || metadata > FRAME_METADATA_BYTES_MAX
-                || max.saturating_sub(min) > TIME_SPAN_MAX && text >= SPAN_SPLIT_BYTES_MIN;
-            if full {
-                break;
-            }
-            times = Some((min, max));
-            to += 1;
-            text_to += line_bytes;
+    fn take(&mut self, run: &HotRun, lines: Range<usize>) {
+        if lines.is_empty() {
+            return;
         }
-        (to, text_to)
-    }
-
-    fn take(
-        &mut self,
-        run: &HotRun,
-        lines: std::ops::Range<usize>,
-        text: std::ops::Range<usize>,
-        pieces: Vec<Piece>,
-    ) {
-        // A part of a run arrived behind the part before it.
-        let arrival = run.arrival + lines.start as u64;
-        let times = &run.lines.times[lines.clone()];
-        let min_time = times.iter().min().copied().unwrap_or(run.min_time);
-        let max_time = times.iter().max().copied().unwrap_or(run.max_time);
-        let n_lines = lines.len() as u32;
-        let first_line = self.lines.len() as u32;
-        self.metadata_bytes +=
-            lines.clone().map(|line| run.lines.metadata_of(line).len()).sum::<usize>();
-        self.lines.extend_from(&run.lines, lines);
-        self.text.extend_from_slice(&run.text[text]);
-        let (low, high) = self.times.unwrap_or((min_time, max_time));
-        self.times = Some((low.min(min_time), high.max(max_time)));
+        let first_line = self.lines.len();
+        let size = Size::of(run, lines.clone());
+        let (min_time, max_time) = size.times.unwrap_or((run.min_time, run.max_time));
+        self.size.add(&size);
+        self.lines.extend_from(&run.lines, lines.clone());
+        self.text.extend_from_slice(&run.text_of(lines.clone()));
         let stream = *self.numbers.entry(run.number).or_insert_with(|| {
             self.streams.push(BlockStream { number: run.number, id: run.stream });
             self.streams.len() as u32 - 1
         });
-        self.arrivals.push(arrival);
-        let read_time = run.read_time;
-        let (frame, pieces) = (0, pieces);
-        self.runs.push(Run {
-            stream,
-            frame,
-            first_line,
-            n_lines,
-            read_time,
-            min_time,
-            max_time,
-            pieces,
-        });
+        // A part of a run arrived behind the part before it.
+        self.arrivals.push(run.arrival + lines.start as u64);
+        let placed = run.as_run_of(lines, first_line);
+        self.runs.push(Run { stream, min_time, max_time, ..placed });
     }
+}
+
+/// How large some lines are.
+#[derive(Clone, Debug, Default)]
+struct Size {
+    text: usize,
+    lines: usize,
+    metadata: usize,
+    times: Option<(i64, i64)>,
+}
+
+impl Size {
+    fn of(run: &HotRun, lines: Range<usize>) -> Self {
+        let times = &run.lines.times[lines.clone()];
+        let min = times.iter().min().copied();
+        Self {
+            text: run.lines.text_lens[lines.clone()].iter().map(|len| *len as usize + 1).sum(),
+            lines: lines.len(),
+            metadata: lines.map(|line| run.lines.metadata_of(line).len()).sum(),
+            times: min.zip(times.iter().max().copied()),
+        }
+    }
+
+    fn add(&mut self, more: &Size) {
+        self.text += more.text;
+        self.lines += more.lines;
+        self.metadata += more.metadata;
+        self.times = self.times_with(more);
+    }
+
+    fn times_with(&self, more: &Size) -> Option<(i64, i64)> {
+        match (self.times, more.times) {
+            (Some((a, b)), Some((c, d))) => Some((a.min(c), b.max(d))),
+            (times, None) | (None, times) => times,
+        }
+    }
+
+    /// Whether a block of this size takes more lines.
+    fn has_room(&self, more: &Size) -> bool {
+        let (min, max) = self.times_with(more).unwrap_or_default();
+        self.text + more.text <= FRAME_TEXT_BYTES_MAX
+            && self.lines + more.lines <= FRAME_LINES_MAX
+            && self.metadata + more.metadata <= FRAME_METADATA_BYTES_MAX
+            && (max.saturating_sub(min) <= TIME_SPAN_MAX || self.text < SPAN_SPLIT_BYTES_MIN)
+    }
+}
+
+/// Whether a block of nothing else has room.
+fn fits_alone(size: &Size) -> bool {
+    Size::default().has_room(size)
 }

@@ -138,6 +138,19 @@ impl Ranges {
         from >= to || inside.into_iter().all(|range| !range.fate.settled())
     }
 
+    /// The ranges as if nothing were known of `gaps`.
+    pub(crate) fn without(&self, gaps: &[(u64, u64)]) -> Ranges {
+        let mut left = self.0.clone();
+        for (from, to) in gaps {
+            let parts = left.iter().flat_map(|range| {
+                let before = Range { to: range.to.min(*from), ..*range };
+                [before, Range { from: range.from.max(*to), ..*range }]
+            });
+            left = parts.filter(|range| range.from < range.to).collect();
+        }
+        Ranges(left)
+    }
+
     pub fn bytes(&self, fate: Fate) -> u64 {
         self.0.iter().filter(|range| range.fate == fate).map(|range| range.to - range.from).sum()
     }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use crate::carry::{self, Carried, LastEntries};
 use crate::catalog::{Catalog, Changes};
 use crate::error::StoreError;
 use crate::hot::HotRun;
@@ -39,24 +40,50 @@ impl Store {
     ///
     /// Called only by the consuming thread, between two messages, so that runs, positions, ledger
     /// and streams belong to the same moment.
-    pub(crate) fn begin_seal(&self, even_of_nothing: bool) -> Option<SealJob> {
-        let positions = self.positions();
+    pub(crate) fn begin_seal(
+        &self,
+        even_of_nothing: bool,
+        last_entries: LastEntries,
+    ) -> Option<SealJob> {
+        let mut positions = self.positions();
         let mut tables = self.tables.write();
         let tables = &mut *tables;
         let complete = self.rewrite_catalog.swap(false, Ordering::AcqRel);
-        let changes = Changes::take(&mut tables.streams, &mut tables.ledger, complete);
         let mut data = self.data.write();
         assert!(data.sealing.is_empty(), "one seal at a time");
+        let (runs, carried) = self.part_hot(&mut data, last_entries);
+        carry::hold_positions(&mut positions, &carried);
+        let without = Carried::of(&carried);
+        let changes = Changes::take(&mut tables.streams, &mut tables.ledger, &without, complete);
+        data.hot_bytes = carried.iter().map(|run| run.memory_bytes()).sum();
+        self.metrics.hot_bytes.set(data.hot_bytes as i64);
+        data.hot = carried;
         // Also a seal of nothing but redelivered lines counts: the transport may forget them then.
-        let nothing = data.hot.is_empty() && changes.is_empty() && positions == *self.sealed.lock();
+        let nothing = runs.is_empty() && changes.is_empty() && positions == *self.sealed.lock();
         if nothing && !even_of_nothing {
             return None;
         }
-        let runs = std::mem::take(&mut data.hot);
-        data.hot_bytes = 0;
-        self.metrics.hot_bytes.set(0);
         data.sealing = runs.clone();
         Some(SealJob { runs, positions, changes })
+    }
+
+    /// What is hot now, parted into what is sealed and what stays.
+    fn part_hot(
+        &self,
+        data: &mut Data,
+        last_entries: LastEntries,
+    ) -> (Vec<Arc<HotRun>>, Vec<Arc<HotRun>>) {
+        let hot = std::mem::take(&mut data.hot);
+        match last_entries {
+            LastEntries::StayHot => {
+                let now = self.config.clock.steady();
+                carry::part(hot, &mut data.open, now, self.config.seal_bytes)
+            }
+            LastEntries::AreSealed => {
+                data.open.clear();
+                (hot, Vec::new())
+            }
+        }
     }
 }
 
@@ -88,7 +115,17 @@ impl Sealer {
     /// # Errors
     /// Nothing of the seal counts then; the store must be opened again.
     pub fn seal_now(&mut self) -> Result<(), StoreError> {
-        let job = self.store.begin_seal(false);
+        let job = self.store.begin_seal(false, LastEntries::AreSealed);
+        job.map_or(Ok(()), |job| self.seal(job))
+    }
+
+    /// The same, but the last entry of each stream stays hot if its last line came less than 10 s ago,
+    /// as when an [`Aggregator`](crate::Aggregator) seals: the next line may continue it.
+    ///
+    /// # Errors
+    /// As for [`Self::seal_now`].
+    pub fn seal_but_last_entries(&mut self) -> Result<(), StoreError> {
+        let job = self.store.begin_seal(false, LastEntries::StayHot);
         job.map_or(Ok(()), |job| self.seal(job))
     }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use sawlog_transport::Consumer;
 
 use crate::aggregate::RoundError;
+use crate::carry::LastEntries;
 use crate::error::StoreError;
 use crate::seal::{SealJob, Sealer};
 use crate::store::Store;
@@ -76,8 +77,8 @@ impl Sealing {
         }
     }
 
-    pub(crate) fn begin(&mut self) {
-        if let Some(job) = self.store.begin_seal(self.is_behind()) {
+    pub(crate) fn begin(&mut self, last_entries: LastEntries) {
+        if let Some(job) = self.store.begin_seal(self.is_behind(), last_entries) {
             self.give(Job::Seal(job));
         }
     }

@@ -1,6 +1,8 @@
 //! What queries read: the hot runs and the blocks that may hold what they look for, all of one
 //! moment, so that no line is seen twice or not at all while a seal moves it.
 
+use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,7 +14,7 @@ use crate::hot::HotRun;
 use crate::index::{BlockAddress, overlaps};
 use crate::prune::Formula;
 use crate::slice::{SliceReadError, SliceView};
-use crate::store::Store;
+use crate::store::{Data, Store};
 use crate::streams::StreamNumber;
 
 /// What to look for.
@@ -27,11 +29,83 @@ pub struct Selection<'a> {
     pub formula: &'a Formula,
 }
 
-/// Lines that may match: a run in memory, or a block on disk.
+/// Lines that may match: a run in memory, or a block on disk. An entry lies in one of them.
 #[derive(Clone)]
 pub enum Source {
-    Hot(Arc<HotRun>),
+    Hot(HotSource),
     Sealed { slice: Arc<SliceView>, address: BlockAddress },
+}
+
+/// The entries that begin in a run in memory: its lines without those that continue the entry before
+/// it, and those of the runs behind it that continue its last one.
+#[derive(Clone)]
+pub struct HotSource {
+    pub run: Arc<HotRun>,
+    /// The runs that its last entry goes on in, in order.
+    rest: Vec<Arc<HotRun>>,
+}
+
+impl From<Arc<HotRun>> for HotSource {
+    /// All lines of a run, and no others.
+    fn from(run: Arc<HotRun>) -> Self {
+        let alone = match run.continues {
+            None => run,
+            Some(_) => Arc::new(HotRun { continues: None, ..HotRun::clone(&run) }),
+        };
+        Self { run: alone, rest: Vec::new() }
+    }
+}
+
+impl HotSource {
+    /// The lines' ranges: of the run's own, and of each run behind it.
+    fn parts(&self) -> impl Iterator<Item = (&Arc<HotRun>, Range<usize>)> {
+        let own = self.run.continuing_lines()..self.run.lines.len();
+        let rest = self.rest.iter().map(|run| (run, 0..run.continuing_lines()));
+        std::iter::once((&self.run, own)).chain(rest)
+    }
+
+    fn open(&self) -> Opened {
+        let mut runs = Vec::with_capacity(1 + self.rest.len());
+        let mut line = 0;
+        for (run, lines) in self.parts() {
+            // Without others behind it the run's columns are used as they are.
+            let first = if self.rest.is_empty() { lines.start } else { line };
+            line += lines.len();
+            runs.push(OpenedRun {
+                number: run.number,
+                stream: run.stream,
+                partition: run.partition,
+                arrival: run.arrival + lines.start as u64,
+                run: run.as_run_of(lines, first),
+            });
+        }
+        Opened { runs, body: Body::Hot(self.clone()) }
+    }
+
+    fn lines(&self) -> Arc<LineColumns> {
+        if self.rest.is_empty() {
+            return self.run.lines.clone();
+        }
+        let mut columns = LineColumns::default();
+        self.parts().for_each(|(run, lines)| columns.extend_from(&run.lines, lines));
+        Arc::new(columns)
+    }
+
+    fn text(&self) -> Bytes {
+        if self.rest.is_empty() {
+            return self.run.text.clone();
+        }
+        let mut text = Vec::with_capacity(self.text_len());
+        self.parts().for_each(|(run, lines)| text.extend_from_slice(&run.text_of(lines)));
+        text.into()
+    }
+
+    fn text_len(&self) -> usize {
+        if self.rest.is_empty() {
+            return self.run.text.len();
+        }
+        self.parts().map(|(run, lines)| run.text_of(lines).len()).sum()
+    }
 }
 
 /// A source whose tables are read.
@@ -42,7 +116,7 @@ pub struct Opened {
 }
 
 enum Body {
-    Hot(Arc<HotRun>),
+    Hot(HotSource),
     Sealed(Block),
 }
 
@@ -68,15 +142,9 @@ impl Store {
         selection: &Selection<'_>,
         check: impl Fn() -> Result<(), E>,
     ) -> Result<Vec<Source>, E> {
-        let selects = |run: &HotRun| {
-            let chosen = selection.streams.is_none_or(|s| s.binary_search(&run.number).is_ok());
-            chosen && run.min_time < selection.to && run.max_time >= selection.from
-        };
         let (mut sources, slices) = {
             let data = self.data.read();
-            let hot = data.hot.iter().chain(&data.sealing).filter(|run| selects(run));
-            let hot: Vec<Source> = hot.cloned().map(Source::Hot).collect();
-            (hot, data.slices.clone())
+            (selection.hot_sources(&data), data.slices.clone())
         };
         let keys = selection.formula.key_part();
         for slice in slices {
@@ -93,17 +161,45 @@ impl Store {
     }
 }
 
+impl Selection<'_> {
+    fn hot_sources(&self, data: &Data) -> Vec<Source> {
+        let hot = || data.hot.iter().chain(&data.sealing);
+        let next: HashMap<(u32, StreamNumber, u64), &Arc<HotRun>> = hot()
+            .filter_map(|run| Some(((run.partition, run.number, run.continues?.of), run)))
+            .collect();
+        let selects = |run: &&Arc<HotRun>| {
+            let chosen = self.streams.is_none_or(|s| s.binary_search(&run.number).is_ok());
+            let has_entry = run.continuing_lines() < run.lines.len();
+            chosen && has_entry && run.min_time < self.to && run.max_time >= self.from
+        };
+        let source = |run: &Arc<HotRun>| {
+            let mut source = HotSource { run: run.clone(), rest: Vec::new() };
+            let mut last = run;
+            // An entry has so few lines that this ends.
+            while let Some(behind) = next.get(&(last.partition, last.number, last.arrival)) {
+                source.rest.push((*behind).clone());
+                if behind.continuing_lines() < behind.lines.len() {
+                    break;
+                }
+                last = behind;
+            }
+            Source::Hot(source)
+        };
+        hot().filter(selects).map(source).collect()
+    }
+}
+
 impl Source {
     pub fn min_time(&self) -> i64 {
         match self {
-            Source::Hot(run) => run.min_time,
+            Source::Hot(hot) => hot.run.min_time,
             Source::Sealed { address, .. } => address.min_time,
         }
     }
 
     pub fn max_time(&self) -> i64 {
         match self {
-            Source::Hot(run) => run.max_time,
+            Source::Hot(hot) => hot.run.max_time,
             Source::Sealed { address, .. } => address.max_time,
         }
     }
@@ -114,16 +210,7 @@ impl Source {
     /// The block is damaged or cannot be read: its lines are lost, all others are not.
     pub fn open(&self) -> Result<Opened, SliceReadError> {
         match self {
-            Source::Hot(hot) => Ok(Opened {
-                runs: vec![OpenedRun {
-                    number: hot.number,
-                    stream: hot.stream,
-                    partition: hot.partition,
-                    arrival: hot.arrival,
-                    run: hot.as_run(),
-                }],
-                body: Body::Hot(hot.clone()),
-            }),
+            Source::Hot(hot) => Ok(hot.open()),
             Source::Sealed { slice, address } => {
                 let block = slice.read(address)?;
                 let runs = block.runs.iter().zip(&block.arrivals).map(|(run, arrival)| {
@@ -161,7 +248,7 @@ impl Opened {
     /// The columns of all lines.
     pub fn lines(&self) -> Result<Arc<LineColumns>, sawlog_transport::DecodeError> {
         match &self.body {
-            Body::Hot(hot) => Ok(hot.lines.clone()),
+            Body::Hot(hot) => Ok(hot.lines()),
             Body::Sealed(block) => Ok(Arc::new(block.frame.lines()?)),
         }
     }
@@ -169,7 +256,7 @@ impl Opened {
     /// The text of all lines, each followed by `\n`.
     pub fn text(&self) -> Result<Bytes, sawlog_transport::DecodeError> {
         match &self.body {
-            Body::Hot(hot) => Ok(hot.text.clone()),
+            Body::Hot(hot) => Ok(hot.text()),
             Body::Sealed(block) => block.frame.text(),
         }
     }
@@ -177,7 +264,7 @@ impl Opened {
     /// Bytes of text before compression: what inflating it costs.
     pub fn text_len(&self) -> usize {
         match &self.body {
-            Body::Hot(hot) => hot.text.len(),
+            Body::Hot(hot) => hot.text_len(),
             Body::Sealed(block) => block.frame.text_len() as usize,
         }
     }

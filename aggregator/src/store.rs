@@ -18,6 +18,7 @@ use crate::hot::HotRun;
 use crate::ledger::Ledger;
 use crate::manifest::{Expired, LastTwo, Manifest, ManifestRecord, SLICES_DIR};
 use crate::metrics::Metrics;
+use crate::open_entries::OpenEntries;
 use crate::record_file::sync_dir;
 use crate::seal::Sealer;
 use crate::slice::{Slice, SliceView, dir_of, ensure_dir};
@@ -104,6 +105,8 @@ pub(crate) struct Tables {
 pub(crate) struct Data {
     pub(crate) hot: Vec<Arc<HotRun>>,
     pub(crate) hot_bytes: usize,
+    /// Of the streams with lines in `hot`.
+    pub(crate) open: OpenEntries,
     /// Being sealed: still read from memory, until the manifest names their blocks.
     pub(crate) sealing: Vec<Arc<HotRun>>,
     pub(crate) slices: Vec<Arc<SliceView>>,

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use sawlog_transport::batch::StreamEntry;
 use sawlog_transport::{Labels, StreamId, batch, varint};
 
+use crate::carry::Carried;
+
 /// A stream's number within one store, given from 0 on and never again: a stream that left the table
 /// and comes back gets another. Blocks name streams by it.
 pub type StreamNumber = u32;
@@ -101,13 +103,17 @@ impl StreamTable {
         self.streams.is_empty()
     }
 
-    pub(crate) fn take_changes(&mut self) -> Vec<Vec<u8>> {
+    /// Records of what changed since the last call, without the lines that are carried.
+    pub(crate) fn take_changes(&mut self, carried: &Carried) -> Vec<Vec<u8>> {
         let changed: BTreeSet<_> = std::mem::take(&mut self.changed).into_iter().collect();
-        changed.into_iter().filter_map(|n| Some(encode(n, self.streams.get(&n)?))).collect()
+        self.changed.extend(carried.streams());
+        let encode = |n| Some(encode(n, self.streams.get(&n)?, carried.of_stream(n)));
+        changed.into_iter().filter_map(encode).collect()
     }
 
-    pub(crate) fn encode_all(&self) -> Vec<Vec<u8>> {
-        self.iter().map(|(number, info)| encode(number, info)).collect()
+    /// Records of all streams, without the lines that are carried.
+    pub(crate) fn encode_all(&self, carried: &Carried) -> Vec<Vec<u8>> {
+        self.iter().map(|(number, info)| encode(number, info, carried.of_stream(number))).collect()
     }
 
     /// The highest number ever given, if its stream is gone: a complete set of records must name it,
@@ -158,15 +164,15 @@ impl StreamTable {
     }
 }
 
-/// The record of a stream.
-fn encode(number: StreamNumber, info: &StreamInfo) -> Vec<u8> {
+/// The record of a stream, some lines and bytes of which stay out.
+fn encode(number: StreamNumber, info: &StreamInfo, without: (u64, u64)) -> Vec<u8> {
     let mut out = Vec::with_capacity(128);
     varint::put(&mut out, u64::from(number));
     for time in [info.min_time, info.max_time] {
         out.extend_from_slice(&time.to_le_bytes());
     }
-    varint::put(&mut out, info.lines);
-    varint::put(&mut out, info.bytes);
+    varint::put(&mut out, info.lines.saturating_sub(without.0));
+    varint::put(&mut out, info.bytes.saturating_sub(without.1));
     let entry = StreamEntry { id: info.id, labels: info.labels.clone() };
     batch::put_streams(&mut out, std::iter::once(&entry));
     out

@@ -81,7 +81,7 @@ impl Subscriber {
     fn take(&mut self) {
         for fed in fed(&self.subscription) {
             let Fed::Run(run) = fed else { panic!("there is room for all of it") };
-            add_lines(&mut self.seen, &Source::Hot(run), |_| true);
+            add_lines(&mut self.seen, &Source::Hot(run.into()), |_| true);
         }
     }
 }

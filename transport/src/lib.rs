@@ -7,6 +7,7 @@
 pub mod batch;
 pub mod consumer;
 pub mod embedded;
+pub mod entries;
 pub mod ids;
 #[cfg(feature = "kafka")]
 pub mod kafka;

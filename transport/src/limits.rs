@@ -7,6 +7,12 @@ pub const LINE_BYTES_MAX: usize = 256 * 1024;
 /// The most text that one frame (and so one block) holds, in bytes, terminators included.
 pub const FRAME_TEXT_BYTES_MAX: usize = LINE_BYTES_MAX + 1;
 
+/// The most lines of one entry; further continuations begin a new one.
+pub const ENTRY_LINES_MAX: usize = 1024;
+
+/// The longest text of one entry, in bytes, with a `\n` between two lines.
+pub const ENTRY_BYTES_MAX: usize = LINE_BYTES_MAX;
+
 /// The most lines in one frame. Bounds the columns of a frame full of empty lines.
 pub const FRAME_LINES_MAX: usize = 32 * 1024;
 
@@ -63,6 +69,10 @@ const _: () = assert!(
 const _: () = assert!(
     LABELS_BYTES_MAX * 2 + 4096 < BATCH_TABLES_BYTES_MAX,
     "one stream must always fit an empty batch"
+);
+const _: () = assert!(
+    ENTRY_BYTES_MAX < FRAME_TEXT_BYTES_MAX && ENTRY_LINES_MAX <= FRAME_LINES_MAX,
+    "an entry must fit an empty block"
 );
 const _: () = assert!(OWN_FRAME_BYTES_MIN <= FRAME_TEXT_BYTES_MAX);
 const _: () = assert!(BATCH_TEXT_BYTES_TARGET <= BATCH_FRAMES_MAX * FRAME_TEXT_BYTES_MAX);
