@@ -65,7 +65,10 @@ impl HotRun {
     }
 
     /// A run of some of its lines, which keeps nothing of the others alive.
-    pub(crate) fn part(&self, lines: Range<usize>) -> HotRun {
+    ///
+    /// # Panics
+    /// If it has no such lines.
+    pub fn part(&self, lines: Range<usize>) -> HotRun {
         let mut columns = LineColumns::default();
         columns.extend_from(&self.lines, lines.clone());
         let times = &columns.times;

@@ -2,7 +2,6 @@
 //! moment, so that no line is seen twice or not at all while a seal moves it.
 
 use std::collections::HashMap;
-use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,6 +10,7 @@ use sawlog_transport::{LineColumns, Run, StreamId};
 use crate::block::Block;
 use crate::error::StoreError;
 use crate::hot::HotRun;
+use crate::hot_source::HotSource;
 use crate::index::{BlockAddress, overlaps};
 use crate::prune::Formula;
 use crate::slice::{SliceReadError, SliceView};
@@ -34,78 +34,6 @@ pub struct Selection<'a> {
 pub enum Source {
     Hot(HotSource),
     Sealed { slice: Arc<SliceView>, address: BlockAddress },
-}
-
-/// The entries that begin in a run in memory: its lines without those that continue the entry before
-/// it, and those of the runs behind it that continue its last one.
-#[derive(Clone)]
-pub struct HotSource {
-    pub run: Arc<HotRun>,
-    /// The runs that its last entry goes on in, in order.
-    rest: Vec<Arc<HotRun>>,
-}
-
-impl From<Arc<HotRun>> for HotSource {
-    /// All lines of a run, and no others.
-    fn from(run: Arc<HotRun>) -> Self {
-        let alone = match run.continues {
-            None => run,
-            Some(_) => Arc::new(HotRun { continues: None, ..HotRun::clone(&run) }),
-        };
-        Self { run: alone, rest: Vec::new() }
-    }
-}
-
-impl HotSource {
-    /// The lines' ranges: of the run's own, and of each run behind it.
-    fn parts(&self) -> impl Iterator<Item = (&Arc<HotRun>, Range<usize>)> {
-        let own = self.run.continuing_lines()..self.run.lines.len();
-        let rest = self.rest.iter().map(|run| (run, 0..run.continuing_lines()));
-        std::iter::once((&self.run, own)).chain(rest)
-    }
-
-    fn open(&self) -> Opened {
-        let mut runs = Vec::with_capacity(1 + self.rest.len());
-        let mut line = 0;
-        for (run, lines) in self.parts() {
-            // Without others behind it the run's columns are used as they are.
-            let first = if self.rest.is_empty() { lines.start } else { line };
-            line += lines.len();
-            runs.push(OpenedRun {
-                number: run.number,
-                stream: run.stream,
-                partition: run.partition,
-                arrival: run.arrival + lines.start as u64,
-                run: run.as_run_of(lines, first),
-            });
-        }
-        Opened { runs, body: Body::Hot(self.clone()) }
-    }
-
-    fn lines(&self) -> Arc<LineColumns> {
-        if self.rest.is_empty() {
-            return self.run.lines.clone();
-        }
-        let mut columns = LineColumns::default();
-        self.parts().for_each(|(run, lines)| columns.extend_from(&run.lines, lines));
-        Arc::new(columns)
-    }
-
-    fn text(&self) -> Bytes {
-        if self.rest.is_empty() {
-            return self.run.text.clone();
-        }
-        let mut text = Vec::with_capacity(self.text_len());
-        self.parts().for_each(|(run, lines)| text.extend_from_slice(&run.text_of(lines)));
-        text.into()
-    }
-
-    fn text_len(&self) -> usize {
-        if self.rest.is_empty() {
-            return self.run.text.len();
-        }
-        self.parts().map(|(run, lines)| run.text_of(lines).len()).sum()
-    }
 }
 
 /// A source whose tables are read.
@@ -173,11 +101,11 @@ impl Selection<'_> {
             chosen && has_entry && run.min_time < self.to && run.max_time >= self.from
         };
         let source = |run: &Arc<HotRun>| {
-            let mut source = HotSource { run: run.clone(), rest: Vec::new() };
+            let mut source = HotSource::new(run.clone(), run.continuing_lines()..run.lines.len());
             let mut last = run;
             // An entry has so few lines that this ends.
             while let Some(behind) = next.get(&(last.partition, last.number, last.arrival)) {
-                source.rest.push((*behind).clone());
+                source.push((*behind).clone(), 0..behind.continuing_lines());
                 if behind.continuing_lines() < behind.lines.len() {
                     break;
                 }
@@ -210,7 +138,7 @@ impl Source {
     /// The block is damaged or cannot be read: its lines are lost, all others are not.
     pub fn open(&self) -> Result<Opened, SliceReadError> {
         match self {
-            Source::Hot(hot) => Ok(hot.open()),
+            Source::Hot(hot) => Ok(Opened { runs: hot.runs(), body: Body::Hot(hot.clone()) }),
             Source::Sealed { slice, address } => {
                 let block = slice.read(address)?;
                 let runs = block.runs.iter().zip(&block.arrivals).map(|(run, arrival)| {

@@ -1,22 +1,27 @@
 //! A log query on lines as they arrive: the same plan and scan as for stored ones, a run at a time.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use sawlog_aggregator::{HotRun, Seam, Source, Store};
+use sawlog_aggregator::{HotRun, HotSource, Seam, Source, Store};
 
 use super::budget::{Budget, Limits, QueryError};
 use super::entry::Entry;
-use super::log::{Direction, LogQuery, entry_of, run_among};
+use super::joiner::Joiner;
+use super::log::{Direction, LogQuery, entry_of, run_plan};
 use super::plan::Plan;
 use super::scan::scan;
 use crate::lang::LogExpr;
 
 /// A log query that is asked of each run of a subscription. Lines of all times count, also of
 /// streams that nobody knew when it began.
+///
+/// The last entry of a stream is given when the stream's next line has come, or after a moment: see
+/// [`Live::due_at`].
 pub struct Live {
     plan: Plan,
     budget: Budget,
+    joiner: Joiner,
 }
 
 impl Live {
@@ -26,26 +31,66 @@ impl Live {
         // A tail takes as long as its reader stays.
         let endless =
             Limits { time_max: Duration::MAX, scan_bytes_max: u64::MAX, ..Limits::default() };
-        Ok(Self { plan: Plan::of_single_streams(log)?, budget: Budget::new(endless) })
+        let (plan, budget) = (Plan::of_single_streams(log)?, Budget::new(endless));
+        Ok(Self { plan, budget, joiner: Joiner::default() })
     }
 
-    /// Gives the matching entries of a run, in its order.
+    /// Takes a run; gives the matching entries that are complete by it, in its order.
     ///
     /// # Errors
     /// None that a run in memory is known to cause.
     pub fn visit(
         &mut self,
         run: &Arc<HotRun>,
-        mut give: impl FnMut(Entry),
+        now: Instant,
+        give: impl FnMut(Entry),
     ) -> Result<(), QueryError> {
         if !self.plan.turn_to(run.number, &run.labels) {
             return Ok(());
         }
-        let plan = &self.plan;
-        scan(plan, &Source::Hot(run.clone()), true, &self.budget, &mut |found| {
-            give(entry_of(plan, found));
-            Ok(())
-        })
+        let complete = self.joiner.add(run, now);
+        self.scan(complete, give)
+    }
+
+    /// When [`Self::visit_due`] is to be asked; `None` if no entry waits.
+    pub fn due_at(&self) -> Option<Instant> {
+        self.joiner.due_at()
+    }
+
+    /// Gives the matching entries that have waited long enough for their next line.
+    ///
+    /// # Errors
+    /// As for [`Self::visit`].
+    pub fn visit_due(&mut self, now: Instant, give: impl FnMut(Entry)) -> Result<(), QueryError> {
+        let due = self.joiner.take_due(now);
+        self.scan(due, give)
+    }
+
+    /// Gives all matching entries that wait: their next lines will not come.
+    ///
+    /// # Errors
+    /// As for [`Self::visit`].
+    pub fn visit_rest(&mut self, give: impl FnMut(Entry)) -> Result<(), QueryError> {
+        let rest = self.joiner.take_all();
+        self.scan(rest, give)
+    }
+
+    fn scan(
+        &mut self,
+        sources: Vec<HotSource>,
+        mut give: impl FnMut(Entry),
+    ) -> Result<(), QueryError> {
+        for source in sources {
+            if !self.plan.turn_to(source.run.number, &source.run.labels) {
+                continue;
+            }
+            let plan = &self.plan;
+            scan(plan, &Source::Hot(source), true, &self.budget, &mut |found| {
+                give(entry_of(plan, found));
+                Ok(())
+            })?;
+        }
+        Ok(())
     }
 
     /// Text looked at so far: bytes.
@@ -54,7 +99,8 @@ impl Live {
     }
 }
 
-/// The newest `limit` entries from `start` on that arrived before the seam, in the total order.
+/// The newest `limit` entries from `start` on of the lines that arrived before the seam, in the total
+/// order. Of an entry that goes on behind the seam this is the beginning.
 ///
 /// # Errors
 /// The budget is used up, or the store cannot be read.
@@ -70,10 +116,8 @@ pub fn replay(
     }
     let direction = Direction::Backward;
     let query = LogQuery { log, from: start, to: i64::MAX, limit, direction };
-    let mut entries = run_among(store, &query, budget, |found| {
-        let (partition, arrival) = found.arrival();
-        seam.is_before(partition, arrival)
-    })?;
+    let plan = Plan::new(store, log, start, i64::MAX)?.before(seam.clone());
+    let mut entries = run_plan(store, &plan, &query, budget)?;
     entries.reverse();
     Ok(entries)
 }
@@ -92,8 +136,9 @@ mod tests {
         let mut live = Live::new(&log_expr(query)).unwrap();
         let mut entries = Vec::new();
         while let Some(Fed::Run(run)) = subscription.next(Duration::ZERO) {
-            live.visit(&run, |entry| entries.push(entry)).unwrap();
+            live.visit(&run, Instant::now(), |entry| entries.push(entry)).unwrap();
         }
+        live.visit_rest(|entry| entries.push(entry)).unwrap();
         entries
     }
 
@@ -184,7 +229,7 @@ mod tests {
         let mut entries = Vec::new();
         let mut scanned = Vec::new();
         while let Some(Fed::Run(run)) = subscription.next(Duration::ZERO) {
-            live.visit(&run, |entry| entries.push(entry)).unwrap();
+            live.visit(&run, Instant::now(), |entry| entries.push(entry)).unwrap();
             scanned.push(live.bytes_scanned());
         }
         assert_eq!(entries.len(), 1);

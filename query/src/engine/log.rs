@@ -36,20 +36,19 @@ pub struct LogQuery<'a> {
 /// # Errors
 /// The budget is used up, or the store cannot be read.
 pub fn run(store: &Store, query: &LogQuery<'_>, budget: &Budget) -> Result<Vec<Entry>, QueryError> {
-    run_among(store, query, budget, |_| true)
+    run_plan(store, &Plan::new(store, query.log, query.from, query.to)?, query, budget)
 }
 
-/// The same among the matching entries that `counts` leaves.
+/// The same for a plan that was made of the query.
 ///
 /// # Errors
 /// As [`run`].
-pub fn run_among(
+pub fn run_plan(
     store: &Store,
+    plan: &Plan,
     query: &LogQuery<'_>,
     budget: &Budget,
-    counts: impl Fn(&Found<'_>) -> bool,
 ) -> Result<Vec<Entry>, QueryError> {
-    let plan = Plan::new(store, query.log, query.from, query.to)?;
     let mut sources = plan.sources(store, budget)?;
     match query.direction {
         Direction::Backward => sources.sort_by_key(|source| Reverse(source.max_time())),
@@ -60,9 +59,7 @@ pub fn run_among(
         if best.is_settled_before(source) {
             break;
         }
-        let mut visit =
-            |found: &Found<'_>| if counts(found) { best.offer(&plan, found) } else { Ok(()) };
-        scan(&plan, source, true, budget, &mut visit)?;
+        scan(plan, source, true, budget, &mut |found| best.offer(plan, found))?;
     }
     let entries = best.entries.into_values();
     Ok(match query.direction {

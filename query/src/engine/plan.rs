@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use sawlog_aggregator::{Selection, Source, Store, StreamNumber};
+use sawlog_aggregator::{OpenedRun, Seam, Selection, Source, Store, StreamNumber};
 use sawlog_transport::Labels;
 
 use super::budget::{Budget, QueryError};
@@ -25,6 +25,8 @@ pub struct Plan {
     /// Times of entries: `from..to`.
     pub from: i64,
     pub to: i64,
+    /// Only lines that arrived before it count.
+    before: Option<Seam>,
 }
 
 /// How the entries of one selected stream are tested.
@@ -63,7 +65,7 @@ impl Plan {
         let all = table.len();
         drop(table);
         let formula_streams = index_terms(streams.keys().copied().collect(), all);
-        Ok(Self { pipeline, matchers, streams, formula_streams, from, to })
+        Ok(Self { pipeline, matchers, streams, formula_streams, from, to, before: None })
     }
 
     /// A plan for all entries of these streams in `from..to`: the streams table, of which `all`
@@ -81,7 +83,7 @@ impl Plan {
         let streams: HashMap<_, _> =
             streams.into_iter().map(|(number, labels)| (number, plan(labels))).collect();
         let formula_streams = index_terms(streams.keys().copied().collect(), all);
-        Ok(Self { pipeline, matchers, streams, formula_streams, from, to })
+        Ok(Self { pipeline, matchers, streams, formula_streams, from, to, before: None })
     }
 
     /// A plan for entries of all times, for streams that are told one at a time.
@@ -91,7 +93,18 @@ impl Plan {
     pub fn of_single_streams(log: &LogExpr) -> Result<Self, QueryError> {
         let (pipeline, matchers) = compile(log)?;
         let (streams, formula_streams) = (HashMap::new(), None);
-        Ok(Self { pipeline, matchers, streams, formula_streams, from: i64::MIN, to: i64::MAX })
+        let (from, to) = (i64::MIN, i64::MAX);
+        Ok(Self { pipeline, matchers, streams, formula_streams, from, to, before: None })
+    }
+
+    /// The same plan for lines that arrived before a seam: as if the others were not there.
+    pub fn before(self, seam: Seam) -> Self {
+        Self { before: Some(seam), ..self }
+    }
+
+    /// Whether the lines of a run count.
+    pub fn admits(&self, run: &OpenedRun) -> bool {
+        self.before.as_ref().is_none_or(|seam| seam.is_before(run.partition, run.arrival))
     }
 
     /// From now on the plan is for this stream only; false if its labels do not pass.

@@ -1,15 +1,17 @@
 //! Looks at the entries of one source. Nothing is returned whose bytes were not looked at.
 
 use std::cell::OnceCell;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use sawlog_aggregator::{Opened, OpenedRun, Source};
-use sawlog_transport::{DecodeError, GenerationId, LineColumns, LineFlags, PieceKind, StreamId};
+use sawlog_transport::{DecodeError, GenerationId, LineColumns, PieceKind, StreamId};
 
 use super::budget::{Budget, QueryError};
 use super::entry::{EntryView, Order, Uid};
 use super::plan::{Plan, StreamPlan};
+use super::spans::Spans;
 
 /// A source with its columns and, where needed, its text inflated.
 pub struct Loaded {
@@ -19,6 +21,7 @@ pub struct Loaded {
     text: Bytes,
     /// Where each line's text begins, and where the last one ends.
     starts: Vec<u32>,
+    spans: Spans,
     /// The same for the lines' sources; made when the first address is asked for.
     source_starts: OnceCell<Vec<u64>>,
 }
@@ -47,11 +50,6 @@ impl Found<'_> {
             behind -= piece.bytes();
         }
         Uid { stream: self.run.stream, generation: address.0, offset: address.1 }
-    }
-
-    /// The partition and the arrival number of the entry's run.
-    pub fn arrival(&self) -> (u32, u64) {
-        (self.run.partition, self.run.arrival)
     }
 
     pub fn read_time(&self) -> i64 {
@@ -107,7 +105,9 @@ impl Loaded {
             }
         };
         let chosen = |run: &OpenedRun| {
-            Opened::overlaps(run, plan.from, plan.to) && plan.stream(run.number).is_some()
+            Opened::overlaps(run, plan.from, plan.to)
+                && plan.stream(run.number).is_some()
+                && plan.admits(run)
         };
         if !opened.runs.iter().any(chosen) {
             return Ok(None);
@@ -133,7 +133,8 @@ impl Loaded {
         }
         let lines = opened.lines()?;
         let starts = starts(&lines);
-        Ok(Some(Self { opened, lines, text, starts, source_starts: OnceCell::new() }))
+        let spans = Spans::new(&opened.runs, &lines, |run| plan.admits(run));
+        Ok(Some(Self { opened, lines, text, starts, spans, source_starts: OnceCell::new() }))
     }
 
     fn source_starts(&self) -> &[u64] {
@@ -147,8 +148,8 @@ impl Loaded {
         })
     }
 
-    /// Visits the matching entries in order of lines; with `only`, those of the run of that stream
-    /// with that arrival.
+    /// Visits the matching entries in order of lines; with `only`, those that begin in the run of that
+    /// stream with that arrival.
     ///
     /// # Errors
     /// The visitor ends it.
@@ -161,6 +162,7 @@ impl Loaded {
     ) -> Result<(), QueryError> {
         let wanted = |run: &&OpenedRun| {
             Opened::overlaps(run, plan.from, plan.to)
+                && plan.admits(run)
                 && only.is_none_or(|only| only == (run.stream, run.arrival))
         };
         let (mut scanned, mut matched) = (0, 0);
@@ -180,13 +182,13 @@ impl Loaded {
         stream: &StreamPlan,
         visit: &mut Visit<'_>,
     ) -> Result<u64, QueryError> {
-        let range = run.run.lines();
+        let range = self.spans.of_run(run.run.lines());
         let mut matched = 0;
         let mut line = range.start;
-        while let Some(first) = self.next_candidate(plan, line, range.end) {
-            let (first, end) = self.entry_around(first, range.clone());
-            line = end;
-            let found = self.found(run, stream, first, end);
+        while let Some(candidate) = self.next_candidate(plan, line, range.end) {
+            let entry = self.spans.around(candidate);
+            line = entry.end;
+            let found = self.found(run, stream, entry);
             let time = found.entry.time;
             if time >= plan.from
                 && time < plan.to
@@ -212,28 +214,14 @@ impl Loaded {
         Some(self.starts[..=end].partition_point(|start| *start as usize <= at) - 1)
     }
 
-    /// The lines of the entry that a line belongs to: it and its continuations.
-    fn entry_around(&self, line: usize, range: std::ops::Range<usize>) -> (usize, usize) {
-        let continues = |n: usize| self.lines.flags[n].has(LineFlags::CONTINUES);
-        let mut first = line;
-        while first > range.start && continues(first) {
-            first -= 1;
-        }
-        let mut end = line + 1;
-        while end < range.end && continues(end) {
-            end += 1;
-        }
-        (first, end)
-    }
-
     fn found<'f>(
         &'f self,
         run: &'f OpenedRun,
         stream: &'f StreamPlan,
-        first: usize,
-        end: usize,
+        lines: Range<usize>,
     ) -> Found<'f> {
-        let (from, to) = (self.starts[first] as usize, self.starts[end] as usize - 1);
+        let first = lines.start;
+        let (from, to) = (self.starts[first] as usize, self.starts[lines.end] as usize - 1);
         let time = self.lines.times[first];
         let entry = EntryView {
             number: run.number,

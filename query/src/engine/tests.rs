@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use proptest::prelude::*;
 use sawlog_aggregator::{Sealer, Source, Store, StoreConfig};
 use sawlog_transport::batch::RunInput;
@@ -21,12 +22,13 @@ use crate::lang::{Expr, LogExpr, ParseOptions, parse};
 /// A store with lines that were given to it as runs.
 pub(crate) struct Bed {
     pub(crate) store: Arc<Store>,
-    sealer: Sealer,
-    next: u64,
+    /// `None` only while the store is opened again.
+    sealer: Option<Sealer>,
+    log: Vec<Bytes>,
     offsets: std::collections::HashMap<u128, u64>,
     /// Streams have the ids of their labels, as pushed ones have, not their numbers.
     ids_of_labels: bool,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Bed {
@@ -36,11 +38,11 @@ impl Bed {
         let (store, sealer) = Store::open(config, &prometheus::Registry::new()).unwrap();
         Self {
             store,
-            sealer,
-            next: 0,
+            sealer: Some(sealer),
+            log: Vec::new(),
             offsets: Default::default(),
             ids_of_labels: false,
-            _dir: dir,
+            dir,
         }
     }
 
@@ -65,7 +67,7 @@ impl Bed {
         let header = BatchHeader {
             collector: CollectorId(1),
             incarnation: 1,
-            number: self.next,
+            number: self.log.len() as u64,
             config_generation: 0,
         };
         let mut builder = BatchBuilder::new(header, Codec::Zstd(1));
@@ -74,12 +76,34 @@ impl Bed {
         let run = RunInput { read_time: 1, pieces: &[piece], lines: &columns, text: &text };
         let id = if self.ids_of_labels { StreamId::of_labels(&labels) } else { StreamId(stream) };
         builder.push_run(id, &labels, run).unwrap();
-        self.store.ingest(0, self.next, builder.finish()).unwrap();
-        self.next += 1;
+        let message = builder.finish();
+        self.store.ingest(0, self.log.len() as u64, message.clone()).unwrap();
+        self.log.push(message);
     }
 
     pub(crate) fn seal(&mut self) {
-        self.sealer.seal_now().unwrap();
+        self.sealer.as_mut().unwrap().seal_now().unwrap();
+    }
+
+    /// As a running aggregator seals.
+    pub(super) fn seal_but_last_entries(&mut self) {
+        self.sealer.as_mut().unwrap().seal_but_last_entries().unwrap();
+    }
+
+    /// As after a crash: what was not sealed is consumed again.
+    pub(super) fn reopen(&mut self) {
+        self.sealer = None;
+        // A store of nothing takes the place of the one that must be gone before it is opened.
+        let config = |dir: &std::path::Path| StoreConfig::new(dir.join("store"));
+        let nothing = tempfile::tempdir().unwrap();
+        let open = |config| Store::open(config, &prometheus::Registry::new()).unwrap();
+        self.store = open(config(nothing.path())).0;
+        let (store, sealer) = open(config(self.dir.path()));
+        (self.store, self.sealer) = (store, Some(sealer));
+        let from = self.store.position(0);
+        for (offset, message) in self.log.iter().enumerate().skip(from as usize) {
+            self.store.ingest(0, offset as u64, message.clone()).unwrap();
+        }
     }
 
     pub(super) fn log(&self, query: &str, limit: usize, direction: Direction) -> Vec<Entry> {
@@ -348,7 +372,7 @@ fn an_export_lets_go_what_it_has_passed() {
     let runs: Vec<_> = sources
         .iter()
         .map(|source| match source {
-            Source::Hot(run) => Arc::downgrade(run),
+            Source::Hot(hot) => Arc::downgrade(&hot.run),
             Source::Sealed { .. } => panic!("nothing is sealed yet"),
         })
         .collect();

@@ -115,9 +115,9 @@ fn load(
     let plan = Plan::of_streams(streams, all, (*from, *to))?;
     for source in plan.sources(store, budget)? {
         let near = match &source {
-            Source::Hot(run) => wanted
-                .get(&run.number)
-                .is_some_and(|known| overlaps(&known.ranges, run.min_time, run.max_time)),
+            Source::Hot(hot) => wanted
+                .get(&hot.run.number)
+                .is_some_and(|known| overlaps(&known.ranges, hot.run.min_time, hot.run.max_time)),
             Source::Sealed { .. } => overlaps(&together, source.min_time(), source.max_time()),
         };
         if !near {

@@ -9,7 +9,7 @@ pub(super) mod socket;
 mod tests;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
 use sawlog_aggregator::{Fed, SUBSCRIPTION_BYTES_MAX, Subscription, Whole, error_chain};
@@ -175,15 +175,24 @@ impl Feeder<'_> {
             outbox.offer(entry, may_wait);
         }
         while !outbox.is_closed() {
-            match subscription.next(READER_CHECK) {
+            let due_at = live.due_at();
+            let due =
+                due_at.map_or(READER_CHECK, |at| at.saturating_duration_since(Instant::now()));
+            let fed = subscription.next(due.min(READER_CHECK));
+            let before = live.bytes_scanned();
+            match fed {
                 None => {}
-                Some(Fed::Missed(missed)) => outbox.missed(missed.lines, missed.max_time),
+                Some(Fed::Missed(missed)) => {
+                    // What waits cannot be continued over the gap.
+                    live.visit_rest(|entry| outbox.offer(entry, may_wait))?;
+                    outbox.missed(missed.lines, missed.max_time);
+                }
                 Some(Fed::Run(run)) => {
-                    let before = live.bytes_scanned();
-                    live.visit(&run, |entry| outbox.offer(entry, may_wait))?;
-                    scanned_bytes.inc_by(live.bytes_scanned() - before);
+                    live.visit(&run, Instant::now(), |entry| outbox.offer(entry, may_wait))?;
                 }
             }
+            live.visit_due(Instant::now(), |entry| outbox.offer(entry, may_wait))?;
+            scanned_bytes.inc_by(live.bytes_scanned() - before);
         }
         Ok(())
     }
