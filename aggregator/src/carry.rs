@@ -7,18 +7,19 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
-use sawlog_transport::GenerationId;
-use sawlog_transport::StreamId;
+use sawlog_transport::{GenerationId, StreamId};
 
 use crate::hot::{Continued, HotRun};
 use crate::ingest::message_offset;
 use crate::open_entries::{Key, OpenEntries, OpenEntry};
+use crate::store::StoreConfig;
 use crate::streams::StreamNumber;
 
-/// How long after its last line an entry may wait for the next: nanoseconds. Beyond that it is
-/// sealed, and what still continues it is an entry of its own.
-pub(crate) const WAIT: i64 = 10_000_000_000;
+/// How long after its last line an entry may wait for the next, if seals are so far apart, at least
+/// and at most. Beyond that it is sealed, and what still continues it is an entry of its own.
+const WAIT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
 /// Memory of what a seal leaves hot, in bytes; at most an eighth of what begins a seal.
 const BYTES_MAX: usize = 4 << 20;
 /// What an entry costs beside its text: bytes, roughly.
@@ -37,11 +38,11 @@ pub(crate) enum LastEntries {
 pub(crate) fn part(
     hot: Vec<Arc<HotRun>>,
     open: &mut OpenEntries,
-    now: i64,
-    seal_bytes: usize,
+    config: &StoreConfig,
 ) -> (Vec<Arc<HotRun>>, Vec<Arc<HotRun>>) {
+    let wait = config.seal_interval.clamp(WAIT.0, WAIT.1);
     let costs = |entry: &OpenEntry| entry.bytes() + ENTRY_BYTES;
-    open.keep_latest(now, WAIT, BYTES_MAX.min(seal_bytes / 8), costs);
+    open.keep_latest(config.clock.steady(), wait, BYTES_MAX.min(config.seal_bytes / 8), costs);
     let (mut sealed, mut carried) = (Vec::with_capacity(hot.len()), Vec::new());
     let mut last_carried: HashMap<Key, u64> = HashMap::new();
     for run in hot {

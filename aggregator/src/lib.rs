@@ -44,6 +44,8 @@ pub mod words;
 #[cfg(test)]
 mod aggregate_tests;
 #[cfg(test)]
+mod entries_tests;
+#[cfg(test)]
 mod pruning_tests;
 #[cfg(test)]
 mod retention_tests;

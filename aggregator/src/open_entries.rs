@@ -1,6 +1,7 @@
 //! The last entry of each stream that has hot lines: what the stream's next run may continue.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use sawlog_transport::Piece;
 use sawlog_transport::entries::{EntryCutter, may_continue};
@@ -73,16 +74,16 @@ impl OpenEntries {
         self.0.clear();
     }
 
-    /// Leaves those whose last line came less than `wait` nanoseconds ago, the latest of them first
-    /// and so many that all their `costs` together are at most `bytes_max`.
+    /// Leaves those whose last line came less than `wait` ago, the latest of them first and so many that all their `costs` together are at most `bytes_max`.
     pub(crate) fn keep_latest(
         &mut self,
         now: i64,
-        wait: i64,
+        wait: Duration,
         bytes_max: usize,
         costs: impl Fn(&OpenEntry) -> usize,
     ) {
-        self.0.retain(|_, open| now.saturating_sub(open.came) < wait);
+        let age = |open: &OpenEntry| u128::try_from(now.saturating_sub(open.came)).unwrap_or(0);
+        self.0.retain(|_, open| age(open) < wait.as_nanos());
         let mut latest: Vec<(i64, Key)> = self.0.iter().map(|(k, o)| (o.came, *k)).collect();
         latest.sort_unstable_by(|a, b| b.cmp(a));
         let mut bytes = 0;

@@ -75,10 +75,7 @@ impl Store {
     ) -> (Vec<Arc<HotRun>>, Vec<Arc<HotRun>>) {
         let hot = std::mem::take(&mut data.hot);
         match last_entries {
-            LastEntries::StayHot => {
-                let now = self.config.clock.steady();
-                carry::part(hot, &mut data.open, now, self.config.seal_bytes)
-            }
+            LastEntries::StayHot => carry::part(hot, &mut data.open, &self.config),
             LastEntries::AreSealed => {
                 data.open.clear();
                 (hot, Vec::new())

@@ -105,11 +105,23 @@ pub(crate) fn add_lines(found: &mut Lines, source: &Source, keep: impl Fn(&Opene
 
 /// One run of whole lines of one generation, as a message.
 pub(crate) fn message(stream: u128, generation: u128, from: u64, lines: &[&[u8]]) -> Bytes {
+    let lines: Vec<(&[u8], bool)> = lines.iter().map(|line| (*line, false)).collect();
+    message_of_entries(stream, generation, from, &lines)
+}
+
+/// The same with lines that continue the entry before them.
+pub(crate) fn message_of_entries(
+    stream: u128,
+    generation: u128,
+    from: u64,
+    lines: &[(&[u8], bool)],
+) -> Bytes {
     let mut columns = LineColumns::default();
     let mut text = Vec::new();
-    for (n, line) in lines.iter().enumerate() {
+    for (n, (line, continues)) in lines.iter().enumerate() {
         let len = line.len() as u32;
-        columns.push((from + n as u64) as i64, len, len + 1, LineFlags::new(Level::Info, 0));
+        let flags = if *continues { LineFlags::CONTINUES } else { 0 };
+        columns.push((from + n as u64) as i64, len, len + 1, LineFlags::new(Level::Info, flags));
         text.extend_from_slice(line);
         text.push(b'\n');
     }
@@ -308,6 +320,8 @@ enum Action {
         count: u8,
     },
     Seal,
+    /// As while it runs.
+    SealButLastEntries,
     Crash,
 }
 
@@ -315,7 +329,8 @@ fn action() -> impl Strategy<Value = Action> {
     prop_oneof![
         6 => (0u8..3, 0u8..30, 1u8..12)
             .prop_map(|(stream, from, count)| Action::Send { stream, from, count }),
-        2 => Just(Action::Seal),
+        1 => Just(Action::Seal),
+        2 => Just(Action::SealButLastEntries),
         1 => Just(Action::Crash),
     ]
 }
@@ -346,6 +361,7 @@ proptest! {
                     }
                 }
                 Action::Seal => bed.seal(),
+                Action::SealButLastEntries => bed.sealer().seal_but_last_entries().unwrap(),
                 Action::Crash => bed.reopen(),
             }
             prop_assert_eq!(&bed.lines(&Formula::Any), &model);
@@ -355,6 +371,8 @@ proptest! {
             .filter_map(|s| Some(bed.store().ledger().get(StreamId(s), GenerationId(9))?.bytes(Fate::Held)))
             .sum();
         prop_assert_eq!(told, held);
+        let counted: u64 = bed.store().streams().iter().map(|(_, info)| info.lines).sum();
+        prop_assert_eq!(counted, model.len() as u64);
     }
 }
 

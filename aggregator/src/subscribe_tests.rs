@@ -53,6 +53,8 @@ enum Action {
         count: u8,
     },
     Seal,
+    /// As while it runs.
+    SealButLastEntries,
     Recover,
     Subscribe,
     /// Take what was fed so far.
@@ -63,7 +65,8 @@ fn action() -> impl Strategy<Value = Action> {
     prop_oneof![
         6 => (0u8..3, 0u8..30, 1u8..12)
             .prop_map(|(stream, from, count)| Action::Send { stream, from, count }),
-        2 => Just(Action::Seal),
+        1 => Just(Action::Seal),
+        2 => Just(Action::SealButLastEntries),
         1 => Just(Action::Recover),
         2 => Just(Action::Subscribe),
         1 => Just(Action::Take),
@@ -103,6 +106,7 @@ proptest! {
                     bed.send(message(u128::from(stream), 9, lines[0].0, &texts));
                 }
                 Action::Seal => bed.seal(),
+                Action::SealButLastEntries => bed.sealer().seal_but_last_entries().unwrap(),
                 Action::Recover => bed.recover(),
                 Action::Subscribe => {
                     let subscription = bed.store().subscribe(1 << 20);

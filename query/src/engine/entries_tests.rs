@@ -258,3 +258,72 @@ proptest! {
         prop_assert_eq!(found, model.entries);
     }
 }
+
+/// Foreign batches may continue an entry for ever: it is cut at the same lines wherever they lie.
+#[test]
+fn an_endless_entry_is_cut_the_same_everywhere() {
+    let lines: Vec<(String, bool)> = (0..3000).map(|n| (format!("at {n}"), n > 0)).collect();
+    for per_run in [1, 7, 1000, 3000] {
+        let (mut bed, mut model) = (Bed::new(), Model::default());
+        for (n, run) in lines.chunks(per_run).enumerate() {
+            play(&mut bed, &mut model, &Action::Send(1, run.to_vec()));
+            if n % 3 == 2 {
+                bed.seal_but_last_entries();
+            }
+        }
+        for _ in 0..2 {
+            let found: Vec<_> =
+                bed.log("{}", 5000, Direction::Forward).iter().map(expected).collect();
+            let sizes: Vec<_> = found.iter().map(|entry| entry.line.lines().count()).collect();
+            assert_eq!(sizes, [1024, 1024, 952], "{per_run} lines a run");
+            let whole: Vec<_> = found.iter().map(|entry| entry.line.as_str()).collect();
+            assert_eq!(whole.join("\n"), model.entries[0].line);
+            assert_eq!(number(&bed, "count_over_time", ""), 3.0);
+            assert_eq!(number(&bed, "count_over_time", "|= \"at 1024\""), 1.0);
+            bed.seal();
+        }
+    }
+}
+
+/// Retention, or whoever else, may have left nothing of an entry but its end.
+#[test]
+fn what_continues_nothing_known_is_an_entry_of_its_own() {
+    let mut bed = Bed::new();
+    bed.send(1, &[(1, b"  at a", MORE), (2, b"  at b", MORE), (3, b"next", INFO)]);
+    for _ in 0..2 {
+        assert_eq!(bed.lines("{}"), [b"  at a\n  at b".to_vec(), b"next".to_vec()]);
+        bed.seal();
+    }
+}
+
+/// A tail gives an entry a moment after its last line, also if no further line comes.
+#[test]
+fn an_entry_waits_for_its_next_line_for_a_moment() {
+    let mut bed = Bed::new();
+    let subscription = bed.store.subscribe(usize::MAX);
+    let mut live = Live::new(&log_expr("{}")).unwrap();
+    let start = Instant::now();
+    let mut given: Vec<String> = Vec::new();
+    let mut at = |live: &mut Live, millis: u64| {
+        let now = start + Duration::from_millis(millis);
+        let mut add = |entry| given.push(expected(&entry).line);
+        while let Some(Fed::Run(run)) = subscription.next(Duration::ZERO) {
+            live.visit(&run, now, &mut add).unwrap();
+        }
+        live.visit_due(now, &mut add).unwrap();
+        std::mem::take(&mut given)
+    };
+    bed.send(1, &[(1, b"one", INFO), (2, b"two", INFO)]);
+    assert_eq!(at(&mut live, 0), ["one"]);
+    assert_eq!(live.due_at(), Some(start + Duration::from_millis(250)));
+    bed.send(1, &[(3, b"  at a", MORE)]);
+    assert!(at(&mut live, 200).is_empty() && at(&mut live, 449).is_empty());
+    assert_eq!(at(&mut live, 450), ["two\n  at a"]);
+    assert_eq!(live.due_at(), None);
+    // One that grows line by line is given a second after it began.
+    for n in 0..6 {
+        bed.send(1, &[(4 + n, b"  at b", MORE)]);
+        assert!(at(&mut live, 1000 + n as u64 * 199).is_empty());
+    }
+    assert_eq!(at(&mut live, 2000), [["  at b"; 6].join("\n")]);
+}
