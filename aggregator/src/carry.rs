@@ -113,7 +113,10 @@ impl Carried {
             *bytes += run.text.len() as u64 - lines;
             for piece in &run.pieces {
                 let ranges = this.ranges.entry((run.stream, piece.generation)).or_default();
-                ranges.push((piece.from, piece.to));
+                match ranges.last_mut() {
+                    Some((_, to)) if *to == piece.from => *to = piece.to,
+                    _ => ranges.push((piece.from, piece.to)),
+                }
             }
         }
         this

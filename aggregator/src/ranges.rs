@@ -141,7 +141,7 @@ impl Ranges {
     /// The ranges as if nothing were known of `gaps`.
     pub(crate) fn without(&self, gaps: &[(u64, u64)]) -> Ranges {
         let mut left = self.0.clone();
-        for (from, to) in gaps {
+        for (from, to) in gaps.iter().filter(|(from, to)| from < to) {
             let parts = left.iter().flat_map(|range| {
                 let before = Range { to: range.to.min(*from), ..*range };
                 [before, Range { from: range.from.max(*to), ..*range }]
@@ -183,6 +183,7 @@ mod tests {
         fn ranges_are_an_array_of_fates(
             inserts in proptest::collection::vec((0u64..60, 0u64..20, fate()), 0..25),
             ask in (0u64..60, 0u64..30),
+            gaps in proptest::collection::vec((0u64..60, 0u64..20), 0..4),
         ) {
             let mut ranges = Ranges::default();
             let mut model: Vec<Option<Fate>> = vec![None; 100];
@@ -209,6 +210,14 @@ mod tests {
                 ranges.missing(from, to).into_iter().flat_map(|(a, b)| a..b).collect();
             prop_assert_eq!(&told, &missing);
             prop_assert_eq!(ranges.is_free(from, to), missing.len() as u64 == to - from);
+            let gaps: Vec<_> = gaps.into_iter().map(|(from, len)| (from, from + len)).collect();
+            let left = ranges.without(&gaps);
+            gaps.iter().for_each(|(from, to)| model[*from as usize..*to as usize].fill(None));
+            let mut rebuilt = Ranges::default();
+            for (at, fate) in model.iter().enumerate().filter_map(|(at, fate)| Some((at as u64, (*fate)?))) {
+                rebuilt.insert(at, at + 1, fate);
+            }
+            prop_assert_eq!(left, rebuilt);
         }
     }
 }

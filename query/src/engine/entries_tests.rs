@@ -139,6 +139,22 @@ fn exported(bed: &Bed) -> Vec<u8> {
     bytes
 }
 
+/// Filters for what stands around the ends of lines within entries.
+fn across_lines(model: &Model) -> Vec<Vec<Filter>> {
+    let inner = model.entries.iter().filter_map(|entry| entry.line.split_once('\n'));
+    let needle = |(before, after): (&str, &str)| {
+        let before: String = before.chars().rev().take(9).collect();
+        let after = after.chars().take_while(|c| *c != '\n').take(9);
+        before.chars().rev().chain(['\n']).chain(after).collect::<String>()
+    };
+    let filters = inner.take(3).map(needle).flat_map(|needle| {
+        let pattern = regex::escape(&needle).replace('\n', "(?s:.)");
+        let (yes, no) = (Filter::Contains(needle.clone(), true), Filter::Contains(needle, false));
+        [vec![yes], vec![no], vec![Filter::Matches(pattern, true)]]
+    });
+    filters.collect()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
@@ -150,7 +166,8 @@ proptest! {
     ) {
         let (mut bed, mut model) = (Bed::new(), Model::default());
         actions.iter().for_each(|action| play(&mut bed, &mut model, action));
-        for filters in &queries {
+        let across = across_lines(&model);
+        for filters in queries.iter().chain(&across) {
             let stages: Vec<String> = filters.iter().map(Filter::logql).collect();
             let stages = stages.join(" ");
             let query = format!("{{app=~\".+\"}} {stages}");
@@ -282,6 +299,21 @@ fn an_endless_entry_is_cut_the_same_everywhere() {
             assert_eq!(number(&bed, "count_over_time", "|= \"at 1024\""), 1.0);
             bed.seal();
         }
+    }
+}
+
+/// The last line of an entry may be partial, or any cut: so is the entry.
+#[test]
+fn an_entry_is_partial_or_cut_if_a_line_of_it_is() {
+    let mut bed = Bed::new();
+    let error = LineFlags::new(sawlog_transport::Level::Error, 0);
+    let partial = LineFlags(MORE.0 | LineFlags::PARTIAL);
+    bed.send(1, &[(1, b"oops", error), (2, b"  at a", MORE)]);
+    bed.send(1, &[(3, b"  at", partial)]);
+    for _ in 0..2 {
+        let found = bed.log("{level=\"error\"}", 10, Direction::Forward);
+        assert_eq!((found.len(), found[0].flags.0), (1, error.0 | LineFlags::PARTIAL));
+        bed.seal();
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use sawlog_aggregator::{Opened, OpenedRun, Source};
-use sawlog_transport::{DecodeError, GenerationId, LineColumns, PieceKind, StreamId};
+use sawlog_transport::{DecodeError, GenerationId, LineColumns, LineFlags, PieceKind, StreamId};
 
 use super::budget::{Budget, QueryError};
 use super::entry::{EntryView, Order, Uid};
@@ -214,6 +214,13 @@ impl Loaded {
         Some(self.starts[..=end].partition_point(|start| *start as usize <= at) - 1)
     }
 
+    /// The first line's flags, and what of the others' holds for the whole.
+    fn flags_of(&self, lines: Range<usize>) -> LineFlags {
+        let flags = &self.lines.flags[lines];
+        let whole = LineFlags::PARTIAL | LineFlags::CUT;
+        LineFlags(flags[0].0 | flags[1..].iter().fold(0, |all, line| all | line.0 & whole))
+    }
+
     fn found<'f>(
         &'f self,
         run: &'f OpenedRun,
@@ -229,7 +236,7 @@ impl Loaded {
             time,
             line: if self.text.is_empty() { &[] } else { &self.text[from..to] },
             line_bytes: to - from,
-            flags: self.lines.flags[first],
+            flags: self.flags_of(lines),
             metadata: self.lines.metadata_of(first),
         };
         let line = (first - run.run.first_line as usize) as u32;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use proptest::prelude::*;
-use sawlog_aggregator::{Sealer, Source, Store, StoreConfig};
+use sawlog_aggregator::{Clock, Sealer, Source, Store, StoreConfig};
 use sawlog_transport::batch::RunInput;
 use sawlog_transport::{
     BatchBuilder, BatchHeader, Codec, CollectorId, GenerationId, Labels, Level, LineColumns,
@@ -18,6 +18,13 @@ use super::plan::Plan;
 use super::streams::{Statistics, StreamQuery};
 use super::{Budget, Entry, Limits, export, log};
 use crate::lang::{Expr, LogExpr, ParseOptions, parse};
+
+/// A store on whose clock no time passes.
+fn open(dir: &std::path::Path) -> (Arc<Store>, Sealer) {
+    let clock = Clock::new(|| 1_700_000_000_000_000_000, || 0);
+    let config = StoreConfig { clock, ..StoreConfig::new(dir.join("store")) };
+    Store::open(config, &prometheus::Registry::new()).unwrap()
+}
 
 /// A store with lines that were given to it as runs.
 pub(crate) struct Bed {
@@ -34,8 +41,7 @@ pub(crate) struct Bed {
 impl Bed {
     pub(super) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let config = StoreConfig::new(dir.path().join("store"));
-        let (store, sealer) = Store::open(config, &prometheus::Registry::new()).unwrap();
+        let (store, sealer) = open(dir.path());
         Self {
             store,
             sealer: Some(sealer),
@@ -94,11 +100,9 @@ impl Bed {
     pub(super) fn reopen(&mut self) {
         self.sealer = None;
         // A store of nothing takes the place of the one that must be gone before it is opened.
-        let config = |dir: &std::path::Path| StoreConfig::new(dir.join("store"));
         let nothing = tempfile::tempdir().unwrap();
-        let open = |config| Store::open(config, &prometheus::Registry::new()).unwrap();
-        self.store = open(config(nothing.path())).0;
-        let (store, sealer) = open(config(self.dir.path()));
+        self.store = open(nothing.path()).0;
+        let (store, sealer) = open(self.dir.path());
         (self.store, self.sealer) = (store, Some(sealer));
         let from = self.store.position(0);
         for (offset, message) in self.log.iter().enumerate().skip(from as usize) {
@@ -202,6 +206,7 @@ pub(super) fn quote(text: &str) -> String {
             '"' => "\\\"".to_owned(),
             '\\' => "\\\\".to_owned(),
             '\t' => "\\t".to_owned(),
+            '\n' => "\\n".to_owned(),
             c => c.to_string(),
         })
         .collect();
