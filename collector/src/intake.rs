@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use rustix::fs::FileType;
-use sawlog_transport::StreamId;
+use sawlog_transport::{FileIdentity, StreamId};
 
 use crate::checkpoint::Checkpoints;
 use crate::clock::Now;
@@ -45,7 +45,7 @@ pub(crate) struct Streams {
 pub(crate) struct Intake<'a> {
     pub tree: &'a mut Tree,
     pub streams: &'a mut Streams,
-    pub checkpoints: &'a Checkpoints,
+    pub checkpoints: &'a mut Checkpoints,
     pub metrics: &'a Metrics,
     pub config: &'a Config,
     pub now: Now,
@@ -192,14 +192,29 @@ impl Intake<'_> {
         let identity = identify(&file, &found);
         let mut file = TailFile::new(file, found, identity, self.now);
         file.young = found.key.birth_time > self.started;
-        if let Some(progress) = self.checkpoints.get(&identity)
-            && file.resume(progress)?
-        {
+        let known = self.checkpoints.get(&identity).copied();
+        self.note_predecessor(&identity);
+        if file.resume(known.as_ref(), &self.checkpoints.history, self.now.monotonic)? {
             self.metrics.truncations.inc();
+            let ended_at = file.ended.last().map_or(0, |ended| ended.size_seen);
+            let history = &mut self.checkpoints.history;
+            history.note_truncation(&file.own_generation(), ended_at, self.now.wall);
             let path = listing.path.join(name);
             tracing::info!("'{}' was truncated while nobody looked", path.display());
         }
         Ok(Some(file))
+    }
+
+    /// Counts an inode number that has another file behind it than when it was read last.
+    fn note_predecessor(&self, identity: &FileIdentity) {
+        if self.checkpoints.get(identity).is_some() {
+            return;
+        }
+        if let Some(known) = self.checkpoints.predecessor(identity) {
+            let by_generation = known.inode_generation != identity.inode_generation;
+            let reason = if by_generation { "generation" } else { "birth" };
+            self.metrics.identity_changed.with_label_values(&[reason]).inc();
+        }
     }
 
     fn warn(&mut self, path: &std::path::Path, error: &io::Error) {
@@ -246,7 +261,7 @@ impl Intake<'_> {
     }
 
     fn stream(&mut self, node: NodeId, source: Source) -> &mut Stream {
-        let checkpoints = self.checkpoints;
+        let checkpoints = &*self.checkpoints;
         self.streams.by_id.entry(source.id).or_insert_with(|| {
             let clock = checkpoints.clock(source.id);
             let times = StreamTimes::restore(clock.last_time, clock.zone);
@@ -258,6 +273,7 @@ impl Intake<'_> {
     fn name(&mut self, id: StreamId, named: &[Named]) {
         let Some(stream) = self.streams.by_id.get_mut(&id) else { return };
         self.streams.unnamed.insert(id);
+        stream.listings += 1;
         for file in &mut stream.files {
             let name = named.iter().rev().find(|named| named.facts.key == file.key());
             file.name = name.map(|named| (named.name.clone(), named.age));
