@@ -244,13 +244,20 @@ impl Intake<'_> {
         // Those whose name is gone again are older than those that have one.
         opened.sort_by_key(|(_, file)| rank(file).map_or(0, |rank| rank + 1));
         let mut changed = Vec::new();
-        for (source, file) in opened {
+        for (source, mut file) in opened {
             let id = source.id;
             if self.streams.open.insert(file.key(), id).is_some() {
                 // Overlapping globs: another directory's listing was faster.
                 continue;
             }
+            if !file.ended.is_empty() {
+                self.tree.look_for_copies(node);
+            }
             let stream = self.stream(node, source);
+            for ended in &mut file.ended {
+                // Finished files are not open: one more listing opens them.
+                ended.listings = stream.listings + 1;
+            }
             let known: Vec<InodeKey> = stream.files.iter().map(TailFile::key).collect();
             let at = order::place(&known, file.key(), &listing, agreed);
             stream.files.insert(at, file);

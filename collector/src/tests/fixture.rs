@@ -23,6 +23,9 @@ const IDLE_STEPS: usize = 4;
 /// What passes between two steps: more than the linger of a batch.
 const TICK: Duration = Duration::from_millis(60);
 
+/// More than a tick of the file system's clock.
+const CLOCK_TICK: Duration = Duration::from_millis(11);
+
 pub(super) const RUN: &str = "slaves/S1/frameworks/F/executors/E/runs/c1";
 
 pub(super) struct Fixture {
@@ -151,6 +154,22 @@ impl Fixture {
         fs::remove_file(self.path(below)).expect("remove");
     }
 
+    /// Empties a file as `copytruncate` and `truncate -s 0` do.
+    pub(super) fn truncate(&self, below: &str) {
+        OpenOptions::new().write(true).truncate(true).open(self.path(below)).expect("truncate");
+    }
+
+    /// Copies a file, a clock tick after it was made: no copy takes less.
+    pub(super) fn copy(&self, from: &str, to: &str) {
+        std::thread::sleep(CLOCK_TICK);
+        fs::copy(self.path(from), self.path(to)).expect("copy");
+    }
+
+    /// Bytes that the collector declared lost, by reason.
+    pub(super) fn lost(&self, reason: &str) -> u64 {
+        self.metrics.lost_bytes.with_label_values(&[reason]).get()
+    }
+
     /// Looks into what was stored.
     pub(super) fn store<T>(&self, look: impl FnOnce(&Store) -> T) -> T {
         look(&self.recorder.store.lock())
@@ -171,6 +190,11 @@ impl Fixture {
         let (generation, content) = generation(&self.path(below));
         let complete = self.store(|store| store.is_complete(generation, content.len() as u64));
         assert!(complete, "'{below}' is not complete");
+    }
+
+    /// Asserts that nothing was declared lost.
+    pub(super) fn assert_nothing_lost(&self) {
+        assert_eq!(self.store(|store| store.lost_bytes()), 0);
     }
 
     pub(super) fn duplicates(&self) -> u64 {
