@@ -12,6 +12,7 @@ use sawlog_transport::run::{Piece, PieceKind};
 
 use crate::checkpoint::{Progress, StreamClock};
 use crate::identity::InodeKey;
+use crate::order::is_born_after;
 use crate::reader::Lines;
 use crate::stream::{Stream, Turn};
 use crate::sys::Writers;
@@ -28,6 +29,10 @@ impl Stream {
     /// Decides what can be decided about copies and truncated files; tells when to look again.
     pub(crate) fn judge(&mut self, turn: &mut Turn<'_, '_>) -> Option<Duration> {
         let mut due: Option<Duration> = None;
+        if self.files.iter().any(|file| file.copy == Copied::Unknown) {
+            // Whatever a new file may be a copy of: whether that was truncated must be known.
+            self.observe_from(0, turn);
+        }
         for index in 0..self.files.len() {
             let wait = match self.judge_one(index, turn) {
                 Ok(wait) => wait,
@@ -84,21 +89,21 @@ impl Stream {
         }
         let of = self.files[original].generation_ref();
         self.files[index].set_copy(Copied::Idle(of));
+        self.files[index].is_compared = true;
         self.note_copy(index, turn);
         Ok(None)
     }
 
-    /// The file that is written now, if a file of a rotated name is younger than it.
+    /// The file of which an unread one may be a copy.
     fn original_of(&self, index: usize) -> Option<usize> {
         let copy = &self.files[index];
-        let is_rotated = copy.name.as_ref().is_none_or(|(_, age)| *age > 0);
-        if copy.read_to > 0 || !is_rotated {
+        if copy.read_to > 0 {
             return None;
         }
         let is_original = |file: &TailFile| {
-            file.name.as_ref().is_some_and(|(_, age)| *age == 0)
-                && !matches!(file.copy, Copied::Idle(_))
-                && is_younger(copy, file)
+            !matches!(file.copy, Copied::Idle(_))
+                && may_be_copy(copy, file)
+                && (file.name.is_some() || file.ended.iter().any(|ended| ended.read_to > 0))
         };
         self.files.iter().position(is_original)
     }
@@ -110,8 +115,8 @@ impl Stream {
             (!matches!(file.copy, Copied::Idle(_)) && file.generation_ref() == of)
                 || file.ended.iter().any(|ended| ended.of == of)
         };
-        if self.files.iter().any(gives_them) {
-            return Ok(());
+        if let Some(original) = self.files.iter().position(gives_them) {
+            return self.check_original(index, original, turn);
         }
         let known = turn.checkpoints.get(&of.file).copied();
         let file = &mut self.files[index];
@@ -126,6 +131,28 @@ impl Stream {
         } else if file.holds(known.offset, known.tail)? {
             file.stand_at(known.offset, known.tail, known.prefix, known.inside_cut);
         }
+        Ok(())
+    }
+
+    /// What was noted of a copy before a restart may no longer be so: an original of which nothing was
+    /// acknowledged has no checkpoint that tells of a truncation, but its copy does.
+    fn check_original(
+        &mut self,
+        copy: usize,
+        original: usize,
+        turn: &mut Turn<'_, '_>,
+    ) -> io::Result<()> {
+        if std::mem::replace(&mut self.files[copy].is_compared, true) {
+            return Ok(());
+        }
+        let is_ended = !self.files[original].ended.is_empty();
+        let is_read = self.files[original].read_to > 0;
+        if is_ended || is_read || is_copy(&self.files[copy], &self.files[original])? {
+            return Ok(());
+        }
+        self.files[original].size_seen = self.files[copy].facts.size;
+        self.files[original].begin_again(turn.reader.now.monotonic);
+        self.truncated(original, turn);
         Ok(())
     }
 
@@ -165,8 +192,7 @@ impl Stream {
             let may_be = file.copy == Copied::Unknown
                 && file.read_to == 0
                 && file.facts.size > 0
-                && file.name.as_ref().is_none_or(|(_, age)| *age > 0)
-                && is_younger(file, &self.files[index]);
+                && may_be_copy(file, &self.files[index]);
             if may_be
                 && file.holds(ended.read_to, ended.tail)?
                 && file.begins_with(ended.read_to, ended.prefix)?
@@ -292,10 +318,15 @@ pub(crate) fn is_undecided(file: &TailFile) -> bool {
     !file.ended.is_empty() || (file.copy == Copied::Unknown && file.facts.size > 0)
 }
 
-/// Whether `a` was certainly made after `b`.
-fn is_younger(a: &TailFile, b: &TailFile) -> bool {
-    let (a, b) = (a.key(), b.key());
-    a != b && a.birth_time != 0 && b.birth_time != 0 && a.birth_time > b.birth_time
+/// Whether a file was certainly made after another one, and yet its name says that it is older: so it is
+/// with copies, and with nothing else.
+fn may_be_copy(copy: &TailFile, original: &TailFile) -> bool {
+    let is_older_by_name = match (&copy.name, &original.name) {
+        (Some((_, age)), Some((_, original_age))) => age > original_age,
+        // A name that is gone tells nothing any more.
+        _ => true,
+    };
+    is_older_by_name && is_born_after(&copy.key(), &original.key())
 }
 
 /// Whether all of a file is in another one, as far as its beginning and its end tell.

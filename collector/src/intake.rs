@@ -113,6 +113,7 @@ impl Intake<'_> {
         let mut logs = listing.logs.clone();
         for _ in 0..LISTINGS_MAX {
             for (log, named) in &logs {
+                self.reopen_originals(node, named);
                 let source = listing.place.source(&self.config.host, &listing.path, log);
                 for one in named {
                     self.open_one(node, listing, &source, one, opened);
@@ -128,6 +129,22 @@ impl Intake<'_> {
             }
         }
         (logs, false)
+    }
+
+    /// A new file that may be a copy of a finished one can only be judged beside it.
+    fn reopen_originals(&mut self, node: NodeId, named: &[Named]) {
+        let open = &self.streams.open;
+        let Some(memory) = self.tree.memory(node) else { return };
+        for new in named.iter().filter(|new| !open.contains_key(&new.facts.key)) {
+            if memory.knows(&new.facts) {
+                continue;
+            }
+            for other in named.iter().filter(|other| other.age < new.age) {
+                if order::is_born_after(&new.facts.key, &other.facts.key) {
+                    memory.settled.remove(&other.facts.key);
+                }
+            }
+        }
     }
 
     fn open_one(

@@ -118,6 +118,7 @@ impl Stream {
                 Step::NextAnd(at) => sooner(at),
                 Step::Wait(at) => {
                     sooner(at);
+                    self.observe_from(index + 1, turn);
                     break;
                 }
                 Step::Skip(reason) => {
@@ -186,6 +187,16 @@ impl Stream {
             }
         }
         Ok(())
+    }
+
+    /// Files that have to wait for their turn are looked at all the same: what was seen of them and is
+    /// gone then can be declared.
+    pub(crate) fn observe_from(&mut self, first: usize, turn: &mut Turn<'_, '_>) {
+        for index in first..self.files.len() {
+            if let Err(error) = self.observe(index, turn) {
+                self.cannot_read(index, turn, &error);
+            }
+        }
     }
 
     /// A new generation of a file has begun.

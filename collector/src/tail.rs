@@ -33,6 +33,8 @@ pub(crate) struct TailFile {
     /// Whose bytes these are: the file's own generation, or that of which it is a copy.
     pub generation: GenerationId,
     pub copy: Copied,
+    /// Whether it was compared with its original since it was opened.
+    pub is_compared: bool,
     /// Generations that were truncated away, the oldest first. Until it is known what became of their
     /// bytes, the file is not read.
     pub ended: Vec<Ended>,
@@ -135,6 +137,7 @@ impl TailFile {
             truncations: 0,
             generation: GenerationId::of_file(&identity, 0),
             copy: Copied::Unknown,
+            is_compared: false,
             ended: Vec::new(),
             before: None,
             size_seen: facts.size,

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use super::store::{Recorder, Store};
 use crate::clock::Now;
 use crate::config::Config;
-use crate::identity::{facts, identify};
+use crate::identity::{facts, facts_of_path, identify};
 use crate::metrics::Metrics;
 use crate::run::Loop;
 
@@ -22,9 +22,6 @@ use crate::run::Loop;
 const IDLE_STEPS: usize = 4;
 /// What passes between two steps: more than the linger of a batch.
 const TICK: Duration = Duration::from_millis(60);
-
-/// More than a tick of the file system's clock.
-const CLOCK_TICK: Duration = Duration::from_millis(11);
 
 pub(super) const RUN: &str = "slaves/S1/frameworks/F/executors/E/runs/c1";
 
@@ -159,10 +156,20 @@ impl Fixture {
         OpenOptions::new().write(true).truncate(true).open(self.path(below)).expect("truncate");
     }
 
-    /// Copies a file, a clock tick after it was made: no copy takes less.
+    /// Copies a file, a tick of the file system's clock after it was made: no copy takes less.
     pub(super) fn copy(&self, from: &str, to: &str) {
-        std::thread::sleep(CLOCK_TICK);
-        fs::copy(self.path(from), self.path(to)).expect("copy");
+        let birth = |path: &Path| facts_of_path(path).expect("stat").key.birth_time;
+        let (from, probe) = (self.path(from), self.temp.path().join("probe"));
+        loop {
+            fs::write(&probe, "").expect("write");
+            let now = birth(&probe);
+            fs::remove_file(&probe).expect("remove");
+            if now > birth(&from) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        fs::copy(from, self.path(to)).expect("copy");
     }
 
     /// Bytes that the collector declared lost, by reason.

@@ -1,5 +1,6 @@
 //! The whole collector against real files, step by step on a clock of the test's own.
 
+mod churn;
 mod fixture;
 mod model;
 mod redaction;
