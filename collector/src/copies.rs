@@ -49,6 +49,10 @@ impl Stream {
                 return Ok(Some(at));
             }
         }
+        if self.files[index].is_compressed_unknown() {
+            return self.judge_compressed(index, turn);
+        }
+        self.files[index].rest_if_read();
         match self.files[index].copy {
             Copied::Unknown => self.judge_new(index, turn),
             Copied::Idle(_) => {
@@ -131,6 +135,9 @@ impl Stream {
         } else if file.holds(known.offset, known.tail)? {
             file.stand_at(known.offset, known.tail, known.prefix, known.inside_cut);
         }
+        // After the original was closed, so after all that it gave was acknowledged.
+        let progress = file.progress(self.source.id, StreamClock::default());
+        self.declare(&[], &[progress], turn);
         Ok(())
     }
 
@@ -163,7 +170,20 @@ impl Stream {
         let now = turn.reader.now.monotonic;
         let mut at = index;
         let mut given_to = ended.read_to;
-        if let Some(copy) = self.copy_of(index, &ended)? {
+        let until = ended.since + turn.config.join_after;
+        let is_listed = self.listings > ended.listings || now >= until;
+        let copy = match self.known_copy_of(&ended) {
+            Some(copy) => Some(copy),
+            // The one that is known may be finished and closed: then the listing opens it.
+            None if !is_listed && self.files[index].ended.len() < ENDED_MAX => {
+                return Ok(Some(until));
+            }
+            None => self.copy_of(index, &ended)?,
+        };
+        if copy.is_none() && self.is_inflating() {
+            return Ok(Some(now + turn.config.join_after));
+        }
+        if let Some(copy) = copy {
             self.observe(copy, turn)?;
             if let Some(wait) = self.being_written(copy, turn) {
                 return Ok(Some(wait));
@@ -171,32 +191,28 @@ impl Stream {
             given_to = given_to.max(self.files[copy].facts.size);
             at = self.activate(copy, index, &ended, turn)?;
         } else {
-            let until = ended.since + turn.config.join_after;
-            let is_listed = self.listings > ended.listings || now >= until;
-            if !is_listed && self.files[index].ended.len() < ENDED_MAX {
-                return Ok(Some(until));
-            }
             self.lose_continuation(index, &ended);
         }
         self.account(at, &ended, given_to, turn);
         Ok(None)
     }
 
-    /// The file that holds the bytes of an ended generation.
-    fn copy_of(&self, index: usize, ended: &Ended) -> io::Result<Option<usize>> {
+    /// The file of which it was known before that it holds the bytes of a generation.
+    fn known_copy_of(&self, ended: &Ended) -> Option<usize> {
         let is_known = |file: &TailFile| matches!(file.copy, Copied::Idle(of) | Copied::Active(of) if of == ended.of);
-        if let Some(known) = self.files.iter().position(is_known) {
-            return Ok(Some(known));
-        }
+        self.files.iter().position(is_known)
+    }
+
+    /// The new file that holds the bytes of an ended generation.
+    fn copy_of(&self, index: usize, ended: &Ended) -> io::Result<Option<usize>> {
+        let (seen, start) =
+            if ended.read_to == 0 { ended.seen } else { (ended.read_to, ended.prefix) };
         for (at, file) in self.files.iter().enumerate() {
             let may_be = file.copy == Copied::Unknown
                 && file.read_to == 0
                 && file.facts.size > 0
                 && may_be_copy(file, &self.files[index]);
-            if may_be
-                && file.holds(ended.read_to, ended.tail)?
-                && file.begins_with(ended.read_to, ended.prefix)?
-            {
+            if may_be && file.holds(ended.read_to, ended.tail)? && file.begins_with(seen, start)? {
                 return Ok(Some(at));
             }
         }
@@ -289,7 +305,7 @@ impl Stream {
         }
     }
 
-    fn note_copy(&self, index: usize, turn: &mut Turn<'_, '_>) {
+    pub(crate) fn note_copy(&self, index: usize, turn: &mut Turn<'_, '_>) {
         let file = &self.files[index];
         let own = file.own_generation();
         let wall = turn.reader.now.wall;
@@ -315,7 +331,9 @@ impl Stream {
 
 /// Whether nothing may be read from a file yet.
 pub(crate) fn is_undecided(file: &TailFile) -> bool {
-    !file.ended.is_empty() || (file.copy == Copied::Unknown && file.facts.size > 0)
+    !file.ended.is_empty()
+        || file.is_compressed_unknown()
+        || (file.copy == Copied::Unknown && file.facts.size > 0)
 }
 
 /// Whether a file was certainly made after another one, and yet its name says that it is older: so it is

@@ -13,11 +13,12 @@ use crate::checkpoint::Checkpoints;
 use crate::clock::Now;
 use crate::config::Config;
 use crate::directory;
-use crate::discover::{Listing, Logs, Named, NodeId, Tree};
-use crate::identity::{InodeKey, facts, identify};
+use crate::discover::{Listing, Logs, Named, NodeId, Settled, Tree};
+use crate::identity::{Facts, InodeKey, facts, identify};
 use crate::metrics::Metrics;
 use crate::order;
 use crate::place::Source;
+use crate::rotation;
 use crate::stream::Stream;
 use crate::tail::TailFile;
 use crate::times::StreamTimes;
@@ -51,6 +52,8 @@ pub(crate) struct Intake<'a> {
     pub now: Now,
     /// When the collector started: nanoseconds since the epoch.
     pub started: i64,
+    /// Compressed files that hold nothing new.
+    pub finished: Vec<(Facts, FileIdentity)>,
 }
 
 /// Files that were opened while their directory changed too fast to tell their order. They are open,
@@ -177,7 +180,13 @@ impl Intake<'_> {
                     opened.push((source.clone(), file));
                 }
             }
-            Ok(_) => {}
+            Ok(_) => {
+                if let Some(memory) = self.tree.memory(node) {
+                    for (Facts { key, size, modified, .. }, identity) in self.finished.drain(..) {
+                        memory.settled.insert(key, Settled { identity, size, modified });
+                    }
+                }
+            }
             Err(error) if is_gone(&error) => {}
             Err(error) => {
                 self.warn(&listing.path.join(&named.name), &error);
@@ -210,6 +219,13 @@ impl Intake<'_> {
         let mut file = TailFile::new(file, found, identity, self.now);
         file.young = found.key.birth_time > self.started;
         let known = self.checkpoints.get(&identity).copied();
+        if is_compressed(name) {
+            if self.checkpoints.is_finished_since(&identity, found.modified) {
+                self.finished.push((found, identity));
+                return Ok(None);
+            }
+            file.set_compressed();
+        }
         self.note_predecessor(&identity);
         if file.resume(known.as_ref(), &self.checkpoints.history, self.now.monotonic)? {
             self.metrics.truncations.inc();
@@ -311,6 +327,10 @@ fn same_files(a: &Logs, b: &Logs) -> bool {
         logs.values().flatten().map(|named| (named.name.clone(), named.facts.key)).collect()
     };
     names(a) == names(b)
+}
+
+fn is_compressed(name: &OsStr) -> bool {
+    rotation::split(name).1 > 0 && name.as_encoded_bytes().ends_with(b".gz")
 }
 
 /// What happens to a name between listing and opening is no error.

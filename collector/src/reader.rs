@@ -2,6 +2,7 @@
 //! of a file joined with what older files hold of it.
 
 use std::io;
+use std::sync::Arc;
 
 use sawlog_transport::batch::RunInput;
 use sawlog_transport::limits::{FRAME_TEXT_BYTES_MAX, LINE_BYTES_MAX};
@@ -46,6 +47,8 @@ pub(crate) struct Buffers {
     pieces: Vec<Piece>,
     progress: Vec<Progress>,
     redacted: Block,
+    /// Held by each file that is being inflated, to count them.
+    inflating: Arc<()>,
 }
 
 impl Buffers {
@@ -57,6 +60,7 @@ impl Buffers {
             pieces: Vec::new(),
             progress: Vec::new(),
             redacted: Block::default(),
+            inflating: Arc::new(()),
         }
     }
 
@@ -107,6 +111,11 @@ struct Window {
 }
 
 impl Reader<'_> {
+    /// What a file holds while it is inflated: so many others hold it too.
+    pub(crate) fn inflating(&self) -> Arc<()> {
+        self.buffers.inflating.clone()
+    }
+
     /// Hands on the next run of a file, at most one frame.
     ///
     /// # Errors

@@ -241,6 +241,7 @@ impl Loop {
             config: &self.config,
             now,
             started: self.started,
+            finished: Vec::new(),
         };
         let mut changed: Vec<StreamId> =
             due.into_iter().flat_map(|node| intake.directory(node)).collect();
@@ -420,7 +421,7 @@ impl Loop {
                 memory.skipped.insert(file.key());
             }
             Why::Finished if file.name.is_some() => {
-                let (size, modified) = (file.facts.size, file.facts.modified);
+                let (size, modified) = file.on_disk();
                 let settled = Settled { identity: file.identity, size, modified };
                 memory.settled.insert(file.key(), settled);
             }

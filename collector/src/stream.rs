@@ -453,6 +453,7 @@ impl Stream {
             match self.finished(index, turn) {
                 Finished::Yes => {
                     let file = self.files.remove(index);
+                    note_finished(&file, turn);
                     turn.closed.push(Closed { file, why: Why::Finished });
                     continue;
                 }
@@ -515,6 +516,19 @@ enum Finished {
     AskAt(Duration),
     /// Something else must happen first, which gives the stream a turn.
     No,
+}
+
+/// A compressed file that was read to its end need not be inflated again after a restart.
+fn note_finished(file: &TailFile, turn: &mut Turn<'_, '_>) {
+    if file.gz.is_none() {
+        return;
+    }
+    if let Some(progress) = turn.checkpoints.get(&file.identity).copied()
+        && progress.offset >= file.facts.size
+    {
+        let finished = crate::checkpoint::Progress { finished: true, ..progress };
+        turn.checkpoints.advance(finished, turn.reader.now.wall);
+    }
 }
 
 /// Whether everything that was read of a file is acknowledged.

@@ -1,5 +1,6 @@
 //! One open log file: what it is, how far it was read, and whether it may still grow.
 
+use std::cell::RefCell;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
@@ -11,6 +12,7 @@ use sawlog_transport::{FileIdentity, GenerationId, StreamId};
 
 use crate::checkpoint::{GenerationRef, History, Progress, StreamClock};
 use crate::clock::Now;
+use crate::gz::Gz;
 use crate::identity::{Facts, InodeKey, facts};
 use crate::rotation::Age;
 use crate::sys::{self, Writers};
@@ -33,6 +35,10 @@ pub(crate) struct TailFile {
     /// Whose bytes these are: the file's own generation, or that of which it is a copy.
     pub generation: GenerationId,
     pub copy: Copied,
+    /// Its bytes are compressed: sizes and offsets are those of what they inflate to.
+    pub gz: Option<RefCell<Gz>>,
+    /// Where it stood, until it is inflated.
+    stood_at: Option<Progress>,
     /// Whether it was compared with its original since it was opened.
     pub is_compared: bool,
     /// Generations that were truncated away, the oldest first. Until it is known what became of their
@@ -56,6 +62,8 @@ pub(crate) struct TailFile {
     pub tail: TailHash,
     /// The first bytes up to `read_to`.
     pub prefix: PrefixHash,
+    /// How it began when nothing of it was handed on: so many bytes, and their hash.
+    seen: (u64, PrefixHash),
     /// All bytes up to `read_to` are zeros that nobody wrote.
     pub in_hole: bool,
     /// Everything up to the end was looked at: what comes next was written just now.
@@ -93,6 +101,8 @@ pub(crate) struct Ended {
     pub inside_cut: bool,
     pub tail: TailHash,
     pub prefix: PrefixHash,
+    /// How it began, if nothing of it was handed on: so many bytes, and their hash.
+    pub seen: (u64, PrefixHash),
     pub size_seen: u64,
     /// When it was noticed (monotonic).
     pub since: Duration,
@@ -137,6 +147,8 @@ impl TailFile {
             truncations: 0,
             generation: GenerationId::of_file(&identity, 0),
             copy: Copied::Unknown,
+            gz: None,
+            stood_at: None,
             is_compared: false,
             ended: Vec::new(),
             before: None,
@@ -148,6 +160,7 @@ impl TailFile {
             inside_cut: false,
             tail: TailHash::start(),
             prefix: PrefixHash::of(&[]),
+            seen: (0, PrefixHash::of(&[])),
             in_hole: true,
             caught_up: false,
             young: false,
@@ -173,6 +186,10 @@ impl TailFile {
             self.copy = Copied::Idle(of);
         }
         self.generation = self.generation_ref().id();
+        if self.gz.is_some() {
+            self.stood_at = progress.copied();
+            return Ok(false);
+        }
         let Some(progress) = progress else { return Ok(false) };
         if progress.truncations < self.truncations {
             let known = progress.truncations + 1 == self.truncations;
@@ -207,10 +224,66 @@ impl TailFile {
             inside_cut: progress.inside_cut,
             tail: progress.tail,
             prefix: progress.prefix,
+            seen: (0, PrefixHash::of(&[])),
             size_seen: size_seen.max(progress.offset),
             since,
             listings: 0,
         }
+    }
+
+    /// Its bytes are compressed; how many they are is not known yet.
+    pub(crate) fn set_compressed(&mut self) {
+        self.gz = Some(RefCell::new(Gz::new((self.facts.size, self.facts.modified))));
+        self.facts.size = 0;
+        self.size_seen = 0;
+        self.in_hole = false;
+    }
+
+    /// Whether it is compressed and was not inflated yet.
+    pub(crate) fn is_compressed_unknown(&self) -> bool {
+        self.gz.as_ref().is_some_and(|gz| !gz.borrow().is_ready)
+    }
+
+    /// How many bytes a compressed file holds is known now.
+    pub(crate) fn inflated(&mut self, size: u64) -> io::Result<()> {
+        self.facts.size = size;
+        self.size_seen = size;
+        if let Some(gz) = &self.gz {
+            gz.borrow_mut().is_ready = true;
+        }
+        if let Some(stood_at) = self.stood_at.take()
+            && self.holds(stood_at.offset, stood_at.tail)?
+        {
+            self.take_position(&stood_at);
+            self.copy = match self.copy {
+                Copied::Idle(of) => Copied::Active(of),
+                Copied::Unknown => Copied::No,
+                other => other,
+            };
+        }
+        self.in_hole = false;
+        Ok(())
+    }
+
+    /// A compressed file that has nothing to give takes no memory.
+    pub(crate) fn rest_if_read(&mut self) {
+        if self.unread() == 0
+            && let Some(gz) = &mut self.gz
+        {
+            gz.get_mut().rest();
+        }
+    }
+
+    /// Size and modification time of what lies on the disk.
+    pub(crate) fn on_disk(&self) -> (u64, i64) {
+        let gz = self.gz.as_ref().map(|gz| gz.borrow().on_disk);
+        gz.unwrap_or((self.facts.size, self.facts.modified))
+    }
+
+    /// Whether these bytes lie at an offset.
+    pub(crate) fn has_at(&self, bytes: &[u8], at: u64) -> io::Result<bool> {
+        let mut found = vec![0; bytes.len()];
+        Ok(self.read_at(&mut found, at)? == bytes.len() && found == bytes)
     }
 
     /// The file's generation if it is no copy.
@@ -260,14 +333,14 @@ impl TailFile {
     pub(crate) fn begins_with(&self, offset: u64, prefix: PrefixHash) -> io::Result<bool> {
         let mut bytes = [0; PREFIX_BYTES];
         let len = offset.min(PREFIX_BYTES as u64) as usize;
-        let read = read_full(&self.file, &mut bytes[..len], 0)?;
+        let read = self.read_at(&mut bytes[..len], 0)?;
         Ok(read == len && PrefixHash::of(&bytes[..len]) == prefix)
     }
 
     pub(crate) fn tail_at(&self, offset: u64) -> io::Result<TailHash> {
         let mut bytes = [0; TAIL_BYTES];
         let len = offset.min(TAIL_BYTES as u64) as usize;
-        let read = read_full(&self.file, &mut bytes[..len], offset - len as u64)?;
+        let read = self.read_at(&mut bytes[..len], offset - len as u64)?;
         Ok(TailHash::of(&bytes[..read]))
     }
 
@@ -281,6 +354,7 @@ impl TailFile {
                 inside_cut: self.inside_cut,
                 tail: self.tail,
                 prefix: self.prefix,
+                seen: self.seen,
                 size_seen: self.size_seen.max(self.read_to),
                 since: now,
                 listings: 0,
@@ -296,6 +370,7 @@ impl TailFile {
         self.inside_cut = false;
         self.tail = TailHash::start();
         self.prefix = PrefixHash::of(&[]);
+        self.seen = (0, self.prefix);
         self.in_hole = true;
         self.passed = false;
         self.probe = Probe::new();
@@ -304,8 +379,18 @@ impl TailFile {
     /// Looks at the inode again; tells whether the file was truncated.
     pub(crate) fn observe(&mut self, now: Duration) -> io::Result<Observed> {
         let found = facts(&self.file)?;
+        if let Some(gz) = &mut self.gz {
+            let on_disk = (found.size, found.modified);
+            if std::mem::replace(&mut gz.get_mut().on_disk, on_disk) != on_disk {
+                self.changed_at = now;
+                self.probe = Probe::new();
+            }
+            self.facts.links = found.links;
+            return Ok(Observed::Same);
+        }
         let is_changed = (found.size, found.modified) != (self.facts.size, self.facts.modified);
         if !is_changed {
+            self.note_seen()?;
             return Ok(Observed::Same);
         }
         self.changed_at = now;
@@ -319,6 +404,7 @@ impl TailFile {
         let holds_what_was_read = self.is_unchanged()?;
         if holds_what_was_read && found.size >= self.size_seen {
             self.size_seen = found.size;
+            self.note_seen()?;
             return Ok(Observed::Same);
         }
         if holds_what_was_read && self.read_to > 0 {
@@ -330,8 +416,25 @@ impl TailFile {
         Ok(Observed::Truncated)
     }
 
-    /// Whether the bytes before the position are those that were read.
+    /// Remembers how a file begins of which nothing was handed on yet.
+    fn note_seen(&mut self) -> io::Result<()> {
+        let len = self.facts.size.min(PREFIX_BYTES as u64);
+        if self.read_to > 0 || self.seen.0 >= len {
+            return Ok(());
+        }
+        let mut bytes = [0; PREFIX_BYTES];
+        let read = self.read_at(&mut bytes[..len as usize], 0)?;
+        self.seen = (read as u64, PrefixHash::of(&bytes[..read]));
+        Ok(())
+    }
+
+    /// Whether the bytes before the position are those that were read; of a file of which nothing was
+    /// read, whether it still begins as it was seen.
     pub(crate) fn is_unchanged(&self) -> io::Result<bool> {
+        let (len, start) = self.seen;
+        if self.read_to == 0 && len > 0 {
+            return self.begins_with(len, start);
+        }
         self.holds(self.read_to, self.tail)
     }
 
@@ -344,7 +447,7 @@ impl TailFile {
     /// Whether the inode says something else than when it was observed.
     pub(crate) fn is_changed(&self) -> io::Result<bool> {
         let found = facts(&self.file)?;
-        Ok((found.size, found.modified) != (self.facts.size, self.facts.modified))
+        Ok((found.size, found.modified) != self.on_disk())
     }
 
     /// The file was read to its end before it was closed, and has grown since: what it got is new.
@@ -404,7 +507,10 @@ impl TailFile {
 
     /// Reads into `buffer` from `from` on; fewer bytes than asked for mean the end of the file.
     pub(crate) fn read_at(&self, buffer: &mut [u8], from: u64) -> io::Result<usize> {
-        read_full(&self.file, buffer, from)
+        match &self.gz {
+            Some(gz) => gz.borrow_mut().read_at(&self.file, buffer, from, self.facts.size),
+            None => read_full(&self.file, buffer, from),
+        }
     }
 
     /// The bytes from `read_to` up to `to`.

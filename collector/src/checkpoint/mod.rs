@@ -115,6 +115,13 @@ impl Checkpoints {
         self.entries.get(file).map(|entry| &entry.progress)
     }
 
+    /// Whether a compressed file was read to its end, and not written since (nanoseconds since the
+    /// epoch).
+    pub(crate) fn is_finished_since(&self, file: &FileIdentity, modified: i64) -> bool {
+        let entry = self.entries.get(file);
+        entry.is_some_and(|entry| entry.progress.finished && modified < entry.seen_at)
+    }
+
     /// What a stream's times were when it was last acknowledged.
     pub(crate) fn clock(&self, stream: StreamId) -> StreamClock {
         self.clocks.get(&stream).map(|(_, clock)| *clock).unwrap_or_default()

@@ -67,7 +67,7 @@ fn actions() -> impl Strategy<Value = Vec<Action>> {
         4 => (one.clone(), any::<bool>(), any::<bool>())
             .prop_map(|(stream, look, late)| Action::CopyTruncate { stream, look, late }),
         1 => (one.clone(), 0..4usize).prop_map(|(file, age)| Action::Unlink(file, age)),
-        //GZ 2 => (one, 1..4usize).prop_map(|(file, age)| Action::Gzip(file, age)),
+        2 => (one, 1..4usize).prop_map(|(file, age)| Action::Gzip(file, age)),
         5 => Just(Action::Look),
         3 => Just(Action::Pump),
         1 => Just(Action::Wait),
@@ -107,6 +107,9 @@ struct Written {
     name: &'static str,
     tokens: Vec<Token>,
     writer: Option<File>,
+    /// Something was stored that is in no checkpoint: if the file is truncated while the collector is
+    /// down, its new bytes are taken for those.
+    fragile: bool,
     /// What the files hold, the one that is written first.
     files: Vec<Option<OneFile>>,
 }
@@ -250,6 +253,7 @@ impl World {
         for one in &mut self.written {
             for number in stored(&self.f, one.name).into_iter().flatten() {
                 one.tokens[number].may_repeat = true;
+                one.fragile = true;
             }
         }
     }
@@ -271,7 +275,8 @@ impl World {
             Action::Close(stream) => self.written[*stream].writer = None,
             Action::Rotate(stream) => self.written[*stream].rotate(&self.f),
             Action::Truncate(stream) => {
-                if self.written[*stream].files[0].is_some() {
+                let one = &self.written[*stream];
+                if one.files[0].is_some() && (is_up || !one.fragile) {
                     self.written[*stream].truncate(&self.f, is_up);
                 }
             }
@@ -310,7 +315,8 @@ impl World {
     }
 
     fn copy_truncate(&mut self, stream: usize, look: bool, late: bool) {
-        if self.written[stream].files[0].is_none() {
+        let one = &self.written[stream];
+        if one.files[0].is_none() || (one.fragile && !self.is_up) {
             return;
         }
         self.written[stream].copy(&self.f);
