@@ -91,7 +91,8 @@ impl Batcher {
             Err(error) => unreachable!("runs are made within the limits: {error}"),
         }
         let filling = self.filling(now);
-        filling.source_bytes += run.pieces.iter().map(Piece::bytes).sum::<u64>();
+        filling.source_bytes +=
+            run.pieces.iter().filter(|p| p.kind.loss().is_none()).map(Piece::bytes).sum::<u64>();
         filling.note(progress);
         if filling.builder.text_bytes() >= BATCH_TEXT_BYTES_TARGET {
             self.close();
@@ -175,7 +176,7 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::checkpoint::StreamClock;
-    use crate::tail_hash::TailHash;
+    use crate::tail_hash::{PrefixHash, TailHash};
 
     pub(crate) const INCARNATION: Incarnation =
         Incarnation { collector: CollectorId(7), number: 3 };
@@ -189,6 +190,8 @@ pub(crate) mod tests {
             offset,
             inside_cut: false,
             tail: TailHash::start(),
+            prefix: PrefixHash::UNKNOWN,
+            finished: false,
             clock: StreamClock::default(),
         }
     }

@@ -7,17 +7,18 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use rustix::fs::FileType;
-use sawlog_transport::StreamId;
+use sawlog_transport::{FileIdentity, StreamId};
 
 use crate::checkpoint::Checkpoints;
 use crate::clock::Now;
 use crate::config::Config;
 use crate::directory;
-use crate::discover::{Listing, Logs, Named, NodeId, Tree};
-use crate::identity::{InodeKey, facts, identify};
+use crate::discover::{Listing, Logs, Named, NodeId, Settled, Tree};
+use crate::identity::{Facts, InodeKey, facts, identify};
 use crate::metrics::Metrics;
 use crate::order;
 use crate::place::Source;
+use crate::rotation;
 use crate::stream::Stream;
 use crate::tail::TailFile;
 use crate::times::StreamTimes;
@@ -45,12 +46,14 @@ pub(crate) struct Streams {
 pub(crate) struct Intake<'a> {
     pub tree: &'a mut Tree,
     pub streams: &'a mut Streams,
-    pub checkpoints: &'a Checkpoints,
+    pub checkpoints: &'a mut Checkpoints,
     pub metrics: &'a Metrics,
     pub config: &'a Config,
     pub now: Now,
     /// When the collector started: nanoseconds since the epoch.
     pub started: i64,
+    /// Compressed files that hold nothing new.
+    pub finished: Vec<(Facts, FileIdentity)>,
 }
 
 /// Files that were opened while their directory changed too fast to tell their order. They are open,
@@ -113,6 +116,7 @@ impl Intake<'_> {
         let mut logs = listing.logs.clone();
         for _ in 0..LISTINGS_MAX {
             for (log, named) in &logs {
+                self.reopen_originals(node, named);
                 let source = listing.place.source(&self.config.host, &listing.path, log);
                 for one in named {
                     self.open_one(node, listing, &source, one, opened);
@@ -128,6 +132,22 @@ impl Intake<'_> {
             }
         }
         (logs, false)
+    }
+
+    /// A new file that may be a copy of a finished one can only be judged beside it.
+    fn reopen_originals(&mut self, node: NodeId, named: &[Named]) {
+        let open = &self.streams.open;
+        let Some(memory) = self.tree.memory(node) else { return };
+        for new in named.iter().filter(|new| !open.contains_key(&new.facts.key)) {
+            if memory.knows(&new.facts) {
+                continue;
+            }
+            for other in named.iter().filter(|other| other.age < new.age) {
+                if order::is_born_after(&new.facts.key, &other.facts.key) {
+                    memory.settled.remove(&other.facts.key);
+                }
+            }
+        }
     }
 
     fn open_one(
@@ -160,7 +180,13 @@ impl Intake<'_> {
                     opened.push((source.clone(), file));
                 }
             }
-            Ok(_) => {}
+            Ok(_) => {
+                if let Some(memory) = self.tree.memory(node) {
+                    for (Facts { key, size, modified, .. }, identity) in self.finished.drain(..) {
+                        memory.settled.insert(key, Settled { identity, size, modified });
+                    }
+                }
+            }
             Err(error) if is_gone(&error) => {}
             Err(error) => {
                 self.warn(&listing.path.join(&named.name), &error);
@@ -192,14 +218,36 @@ impl Intake<'_> {
         let identity = identify(&file, &found);
         let mut file = TailFile::new(file, found, identity, self.now);
         file.young = found.key.birth_time > self.started;
-        if let Some(progress) = self.checkpoints.get(&identity)
-            && file.resume(progress)?
-        {
+        let known = self.checkpoints.get(&identity).copied();
+        if is_compressed(name) {
+            if self.checkpoints.is_finished_since(&identity, found.modified) {
+                self.finished.push((found, identity));
+                return Ok(None);
+            }
+            file.set_compressed();
+        }
+        self.note_predecessor(&identity);
+        if file.resume(known.as_ref(), &self.checkpoints.history, self.now.monotonic)? {
             self.metrics.truncations.inc();
+            let ended_at = file.ended.last().map_or(0, |ended| ended.size_seen);
+            let history = &mut self.checkpoints.history;
+            history.note_truncation(&file.own_generation(), ended_at, self.now.wall);
             let path = listing.path.join(name);
             tracing::info!("'{}' was truncated while nobody looked", path.display());
         }
         Ok(Some(file))
+    }
+
+    /// Counts an inode number that has another file behind it than when it was read last.
+    fn note_predecessor(&self, identity: &FileIdentity) {
+        if self.checkpoints.get(identity).is_some() {
+            return;
+        }
+        if let Some(known) = self.checkpoints.predecessor(identity) {
+            let by_generation = known.inode_generation != identity.inode_generation;
+            let reason = if by_generation { "generation" } else { "birth" };
+            self.metrics.identity_changed.with_label_values(&[reason]).inc();
+        }
     }
 
     fn warn(&mut self, path: &std::path::Path, error: &io::Error) {
@@ -229,13 +277,20 @@ impl Intake<'_> {
         // Those whose name is gone again are older than those that have one.
         opened.sort_by_key(|(_, file)| rank(file).map_or(0, |rank| rank + 1));
         let mut changed = Vec::new();
-        for (source, file) in opened {
+        for (source, mut file) in opened {
             let id = source.id;
             if self.streams.open.insert(file.key(), id).is_some() {
                 // Overlapping globs: another directory's listing was faster.
                 continue;
             }
+            if !file.ended.is_empty() {
+                self.tree.look_for_copies(node);
+            }
             let stream = self.stream(node, source);
+            for ended in &mut file.ended {
+                // Finished files are not open: one more listing opens them.
+                ended.listings = stream.listings + 1;
+            }
             let known: Vec<InodeKey> = stream.files.iter().map(TailFile::key).collect();
             let at = order::place(&known, file.key(), &listing, agreed);
             stream.files.insert(at, file);
@@ -246,7 +301,7 @@ impl Intake<'_> {
     }
 
     fn stream(&mut self, node: NodeId, source: Source) -> &mut Stream {
-        let checkpoints = self.checkpoints;
+        let checkpoints = &*self.checkpoints;
         self.streams.by_id.entry(source.id).or_insert_with(|| {
             let clock = checkpoints.clock(source.id);
             let times = StreamTimes::restore(clock.last_time, clock.zone);
@@ -258,6 +313,7 @@ impl Intake<'_> {
     fn name(&mut self, id: StreamId, named: &[Named]) {
         let Some(stream) = self.streams.by_id.get_mut(&id) else { return };
         self.streams.unnamed.insert(id);
+        stream.listings += 1;
         for file in &mut stream.files {
             let name = named.iter().rev().find(|named| named.facts.key == file.key());
             file.name = name.map(|named| (named.name.clone(), named.age));
@@ -271,6 +327,10 @@ fn same_files(a: &Logs, b: &Logs) -> bool {
         logs.values().flatten().map(|named| (named.name.clone(), named.facts.key)).collect()
     };
     names(a) == names(b)
+}
+
+fn is_compressed(name: &OsStr) -> bool {
+    rotation::split(name).1 > 0 && name.as_encoded_bytes().ends_with(b".gz")
 }
 
 /// What happens to a name between listing and opening is no error.

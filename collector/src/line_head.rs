@@ -8,7 +8,8 @@ use std::io;
 use sawlog_transport::run::Piece;
 
 use crate::identity::InodeKey;
-use crate::tail::TailFile;
+use crate::tail::{Ended, TailFile};
+use crate::tail_hash::{PrefixHash, TailHash};
 
 /// A line that spans more files than this is ended: each piece keeps a file open.
 pub(crate) const PARTS_MAX: usize = 128;
@@ -18,7 +19,17 @@ pub(crate) const PARTS_MAX: usize = 128;
 pub(crate) struct LineHead {
     /// The file in which the line goes on.
     pub continued_in: InodeKey,
-    parts: Vec<(InodeKey, Piece)>,
+    parts: Vec<Part>,
+}
+
+/// The unterminated end of one file.
+#[derive(Debug)]
+struct Part {
+    file: InodeKey,
+    piece: Piece,
+    /// What lies before it.
+    tail: TailHash,
+    prefix: PrefixHash,
 }
 
 impl LineHead {
@@ -26,16 +37,26 @@ impl LineHead {
         Self { continued_in, parts: Vec::new() }
     }
 
-    /// Adds the end of a file.
+    /// Adds the end of a file, whose position is still before it.
     pub(crate) fn push(&mut self, file: &TailFile, piece: Piece) {
-        self.parts.push((file.key(), piece));
+        let TailFile { tail, prefix, .. } = *file;
+        self.parts.push(Part { file: file.key(), piece, tail, prefix });
+    }
+
+    /// Takes a part out whose bytes are no longer where they were: its generation then ends before it.
+    pub(crate) fn give_back(&mut self, file: InodeKey, ended: &mut Ended) {
+        let is_it = |part: &Part| part.file == file && part.piece.generation == ended.generation;
+        let Some(at) = self.parts.iter().position(is_it) else { return };
+        let Part { piece, tail, prefix, .. } = self.parts.remove(at);
+        ended.read_to = piece.from;
+        (ended.tail, ended.prefix) = (tail, prefix);
     }
 
     /// Whether a file's end is part of the line.
     pub(crate) fn holds(&self, file: &TailFile) -> bool {
         self.parts
             .iter()
-            .any(|(key, piece)| *key == file.key() && piece.generation == file.generation)
+            .any(|part| part.file == file.key() && part.piece.generation == file.generation)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -48,7 +69,7 @@ impl LineHead {
 
     /// Bytes of the line so far.
     pub(crate) fn bytes(&self) -> usize {
-        self.parts.iter().map(|(_, piece)| piece.bytes()).sum::<u64>() as usize
+        self.parts.iter().map(|part| part.piece.bytes()).sum::<u64>() as usize
     }
 
     /// Reads the bytes again. A part whose file was truncated or shortened meanwhile is left out.
@@ -59,7 +80,7 @@ impl LineHead {
         pieces: &mut Vec<Piece>,
         mut each: impl FnMut(&TailFile),
     ) -> io::Result<()> {
-        for (key, piece) in &self.parts {
+        for Part { file: key, piece, .. } in &self.parts {
             let Some(file) =
                 files.iter().find(|file| file.key() == *key && file.generation == piece.generation)
             else {
@@ -100,7 +121,7 @@ mod tests {
             head.push(file, file.piece(file.facts.size, PieceKind::Text));
         }
         assert_eq!(head.bytes(), 18);
-        files[1].begin_again();
+        files[1].begin_again(std::time::Duration::ZERO);
         let (mut text, mut pieces, mut seen) = (Vec::new(), Vec::new(), Vec::new());
         head.read(&files, &mut text, &mut pieces, |file| seen.push(file.key())).expect("read");
         assert_eq!(text, b"first third");

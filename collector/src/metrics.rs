@@ -26,6 +26,9 @@ pub(crate) struct Metrics {
     pub scan_errors: IntCounter,
     pub checkpoint_errors: IntCounter,
     pub checkpoint_records_lost: IntCounter,
+    /// By reason, see `PieceKind::loss`.
+    pub lost_bytes: IntCounterVec,
+    pub identity_changed: IntCounterVec,
 }
 
 impl Metrics {
@@ -54,6 +57,18 @@ impl Metrics {
         );
         let redacted = IntCounterVec::new(redacted, &["kind"])?;
         registry.register(Box::new(redacted.clone()))?;
+        let lost = Opts::new(
+            "sawlog_collector_lost_bytes_total",
+            "Bytes that were gone before they were read, by reason",
+        );
+        let lost_bytes = IntCounterVec::new(lost, &["reason"])?;
+        registry.register(Box::new(lost_bytes.clone()))?;
+        let changed = Opts::new(
+            "sawlog_collector_identity_changed_total",
+            "Inode numbers that were known and belong to another file now, by what told",
+        );
+        let identity_changed = IntCounterVec::new(changed, &["reason"])?;
+        registry.register(Box::new(identity_changed.clone()))?;
         Ok(Self {
             read_bytes: counter("read_bytes_total", "Bytes of log files read")?,
             read_lines: counter("read_lines_total", "Lines read")?,
@@ -68,6 +83,8 @@ impl Metrics {
             lines_rejoined: counter("lines_rejoined_total", "Lines joined across a rotation")?,
             partial_lines: counter("partial_lines_total", "Last lines without a terminator")?,
             skipped_files,
+            lost_bytes,
+            identity_changed,
             redacted,
             endless_pem_blocks: counter(
                 "endless_pem_blocks_total",

@@ -18,7 +18,7 @@ pub(crate) fn place(known: &[InodeKey], new: InodeKey, listing: &[InodeKey], sou
 }
 
 /// Whether `a` was certainly made after `b`.
-fn is_born_after(a: &InodeKey, b: &InodeKey) -> bool {
+pub(crate) fn is_born_after(a: &InodeKey, b: &InodeKey) -> bool {
     a.birth_time != 0 && b.birth_time != 0 && a.birth_time > b.birth_time
 }
 

@@ -2,6 +2,7 @@
 //! of a file joined with what older files hold of it.
 
 use std::io;
+use std::sync::Arc;
 
 use sawlog_transport::batch::RunInput;
 use sawlog_transport::limits::{FRAME_TEXT_BYTES_MAX, LINE_BYTES_MAX};
@@ -18,7 +19,7 @@ use crate::metrics::Metrics;
 use crate::place::Source;
 use crate::redact::{Block, PemBlock, Redactor};
 use crate::tail::TailFile;
-use crate::tail_hash::{TAIL_BYTES, TailHash};
+use crate::tail_hash::{PREFIX_BYTES, TAIL_BYTES, TailHash};
 use crate::times::{ReadContext, StreamTimes};
 
 /// What one look at a file gave.
@@ -28,6 +29,8 @@ pub(crate) enum Outcome {
     Read(u64),
     /// No complete line is left.
     End,
+    /// A hole was left out that nobody wrote, this far.
+    Hole(u64),
     /// The bytes before the position are not those that were read: the file was truncated and grew
     /// again.
     Replaced,
@@ -44,6 +47,8 @@ pub(crate) struct Buffers {
     pieces: Vec<Piece>,
     progress: Vec<Progress>,
     redacted: Block,
+    /// Held by each file that is being inflated, to count them.
+    inflating: Arc<()>,
 }
 
 impl Buffers {
@@ -55,7 +60,13 @@ impl Buffers {
             pieces: Vec::new(),
             progress: Vec::new(),
             redacted: Block::default(),
+            inflating: Arc::new(()),
         }
+    }
+
+    /// Room for bytes of a file; what it held is gone.
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes
     }
 
     /// Empties all but the bytes.
@@ -100,6 +111,11 @@ struct Window {
 }
 
 impl Reader<'_> {
+    /// What a file holds while it is inflated: so many others hold it too.
+    pub(crate) fn inflating(&self) -> Arc<()> {
+        self.buffers.inflating.clone()
+    }
+
     /// Hands on the next run of a file, at most one frame.
     ///
     /// # Errors
@@ -114,6 +130,11 @@ impl Reader<'_> {
             // From here on it is known which bytes are new.
             file.young = false;
             return Ok(Outcome::End);
+        }
+        if file.in_hole
+            && let Some(end) = self.leave_out_hole(file, stream)?
+        {
+            return Ok(Outcome::Hole(end));
         }
         let head_bytes = stream.head.as_ref().map_or(0, LineHead::bytes);
         if !file.inside_cut && !self.find_line_end(file, head_bytes)? {
@@ -380,10 +401,9 @@ impl Reader<'_> {
             return Ok(Outcome::Read(0));
         }
         let piece = file.piece(file.read_to + window.data as u64, PieceKind::Text);
-        file.read_to = piece.to;
-        file.scanned_to = piece.to;
-        file.tail = TailHash::of(&self.buffers.bytes[..window.before + window.data]);
         head.push(file, piece);
+        self.move_position(file, window, window.data);
+        file.scanned_to = piece.to;
         Ok(Outcome::End)
     }
 
@@ -441,9 +461,19 @@ impl Reader<'_> {
         window: Window,
         consumed: usize,
     ) {
-        file.read_to += consumed as u64;
-        file.tail = TailHash::of(&self.buffers.bytes[..window.before + consumed]);
+        self.move_position(file, window, consumed);
         self.buffers.progress.push(file.progress(stream.source.id, StreamClock::default()));
+    }
+
+    fn move_position(&self, file: &mut TailFile, window: Window, consumed: usize) {
+        let behind = &self.buffers.bytes[..window.before + consumed];
+        if file.read_to < PREFIX_BYTES as u64 {
+            // As long as it is remembered, what lies before the position begins with the file.
+            file.note_prefix(behind);
+        }
+        file.tail = TailHash::of(behind);
+        file.in_hole = false;
+        file.read_to += consumed as u64;
     }
 
     fn hand_on_text(&mut self, stream: &Lines<'_>) {

@@ -236,11 +236,12 @@ impl Loop {
         let mut intake = Intake {
             tree: &mut self.tree,
             streams: &mut self.streams,
-            checkpoints: &self.checkpoints,
+            checkpoints: &mut self.checkpoints,
             metrics: &self.metrics,
             config: &self.config,
             now,
             started: self.started,
+            finished: Vec::new(),
         };
         let mut changed: Vec<StreamId> =
             due.into_iter().flat_map(|node| intake.directory(node)).collect();
@@ -293,6 +294,7 @@ impl Loop {
             for file in &mut stream.files {
                 file.name = None;
             }
+            stream.listings += 1;
             self.streams.unnamed.insert(id);
         }
         self.wake(id);
@@ -377,6 +379,7 @@ impl Loop {
     }
 
     fn turn(&mut self, stream: &mut Stream, closed: &mut Vec<Closed>, now: Now) -> Turned {
+        let node = stream.node;
         let mut reader = Reader {
             now,
             buffers: &mut self.buffers,
@@ -385,12 +388,18 @@ impl Loop {
             redactor: self.redactor.as_mut(),
             zone: &*self.zone,
         };
-        stream.turn(&mut Turn {
+        let mut turn = Turn {
             reader: &mut reader,
             config: &self.config,
             checkpoints: &mut self.checkpoints,
             closed,
-        })
+            relist: false,
+        };
+        let turned = stream.turn(&mut turn);
+        if turn.relist {
+            self.tree.look_for_copies(node);
+        }
+        turned
     }
 
     /// Remembers a closed file, so that it is not opened again without need.
@@ -412,7 +421,7 @@ impl Loop {
                 memory.skipped.insert(file.key());
             }
             Why::Finished if file.name.is_some() => {
-                let (size, modified) = (file.facts.size, file.facts.modified);
+                let (size, modified) = file.on_disk();
                 let settled = Settled { identity: file.identity, size, modified };
                 memory.settled.insert(file.key(), settled);
             }
@@ -428,6 +437,12 @@ impl Loop {
         }
         while let Some(batch) = self.batcher.take() {
             self.in_flight.push(batch);
+        }
+        // What names the bytes of a batch must be durable before the batch is.
+        if self.checkpoints.history.is_changed()
+            && let Err(error) = self.checkpoints.history.flush()
+        {
+            self.checkpoint_failed(&error);
         }
         self.in_flight.send(now.monotonic, &self.metrics);
     }

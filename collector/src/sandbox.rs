@@ -176,7 +176,7 @@ mod tests {
         let run = place(RUN).expect("a run");
         assert_eq!(run.log(OsStr::new("stdout")), Some((OsStr::new("stdout"), 0)));
         assert_eq!(run.log(OsStr::new("stderr.2")), Some((OsStr::new("stderr"), 3)));
-        for name in ["stdout.logrotate.conf", "stdout.logrotate.state", "stdout.1.gz", "data"] {
+        for name in ["stdout.logrotate.conf", "stdout.logrotate.state", "stdout.gz", "data"] {
             assert_eq!(run.log(OsStr::new(name)), None, "{name}");
         }
         let source = run.source("h1", OsStr::new("stdout"));

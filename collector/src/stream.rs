@@ -3,15 +3,18 @@
 use std::io;
 use std::time::Duration;
 
+use sawlog_transport::run::{Piece, PieceKind};
+
 use crate::checkpoint::Checkpoints;
 use crate::config::Config;
+use crate::copies::is_undecided;
 use crate::discover::NodeId;
 use crate::line_head::LineHead;
 use crate::place::Source;
 use crate::reader::{Lines, Outcome, Reader};
 use crate::redact::PemBlock;
 use crate::sys::Writers;
-use crate::tail::TailFile;
+use crate::tail::{Copied, Observed, TailFile};
 use crate::times::StreamTimes;
 
 /// How long a file that cannot be read is left alone.
@@ -24,10 +27,12 @@ pub(crate) struct Stream {
     pub node: NodeId,
     pub times: StreamTimes,
     /// The block of a private key whose end has not come yet.
-    pem: PemBlock,
+    pub(crate) pem: PemBlock,
     pub files: Vec<TailFile>,
     /// A line that older files begin and a newer one goes on with.
-    head: Option<LineHead>,
+    pub(crate) head: Option<LineHead>,
+    /// How often the directory was listed.
+    pub listings: u64,
     /// Whether it waits in the queue for its turn.
     pub queued: bool,
     /// When it wants a turn without anything having happened (monotonic).
@@ -43,6 +48,8 @@ pub(crate) struct Turn<'a, 'b> {
     pub checkpoints: &'a mut Checkpoints,
     /// Files that need not be open any more.
     pub closed: &'a mut Vec<Closed>,
+    /// Set if the stream's directory is to be listed: a file was truncated, there may be a copy.
+    pub relist: bool,
 }
 
 /// A file that was closed, and why.
@@ -89,6 +96,7 @@ impl Stream {
             pem,
             files: Vec::new(),
             head: None,
+            listings: 0,
             queued: false,
             due: None,
             credit: 0,
@@ -99,6 +107,9 @@ impl Stream {
     pub(crate) fn turn(&mut self, turn: &mut Turn<'_, '_>) -> Turned {
         let mut due: Option<Duration> = None;
         let mut sooner = |at: Duration| due = Some(due.map_or(at, |due| due.min(at)));
+        if let Some(at) = self.judge(turn) {
+            sooner(at);
+        }
         let mut index = 0;
         while index < self.files.len() {
             match self.step(index, turn) {
@@ -107,6 +118,7 @@ impl Stream {
                 Step::NextAnd(at) => sooner(at),
                 Step::Wait(at) => {
                     sooner(at);
+                    self.observe_from(index + 1, turn);
                     break;
                 }
                 Step::Skip(reason) => {
@@ -127,22 +139,33 @@ impl Stream {
     }
 
     fn step(&mut self, index: usize, turn: &mut Turn<'_, '_>) -> Step {
-        self.try_step(index, turn).unwrap_or_else(|error| {
-            turn.reader.metrics.scan_errors.inc();
-            let file = &mut self.files[index];
-            if !std::mem::replace(&mut file.warned, true) {
-                let name = file.name.as_ref().map(|(name, _)| name);
-                tracing::warn!(labels = %self.source.labels, ?name, "cannot read a log file: {error}");
-            }
-            Step::NextAnd(turn.reader.now.monotonic + RETRY_AFTER)
-        })
+        self.try_step(index, turn)
+            .unwrap_or_else(|error| Step::NextAnd(self.cannot_read(index, turn, &error)))
+    }
+
+    /// Counts it, and warns once; tells when to try again.
+    pub(crate) fn cannot_read(
+        &mut self,
+        index: usize,
+        turn: &Turn<'_, '_>,
+        error: &io::Error,
+    ) -> Duration {
+        turn.reader.metrics.scan_errors.inc();
+        let file = &mut self.files[index];
+        if !std::mem::replace(&mut file.warned, true) {
+            let name = file.name.as_ref().map(|(name, _)| name);
+            tracing::warn!(labels = %self.source.labels, ?name, "cannot read a log file: {error}");
+        }
+        turn.reader.now.monotonic + RETRY_AFTER
     }
 
     fn try_step(&mut self, index: usize, turn: &mut Turn<'_, '_>) -> io::Result<Step> {
         self.observe(index, turn)?;
         // What a file got after its end was taken for a cut line waits until that line is handed on:
         // a checkpoint cannot say that later bytes are acknowledged and earlier ones are not.
-        if self.is_in_head(index) {
+        let file = &self.files[index];
+        let may_not_be_read = is_undecided(file) || matches!(file.copy, Copied::Idle(_));
+        if may_not_be_read || self.is_in_head(index) {
             return Ok(Step::Next);
         }
         let outcome = self.read(index, turn, |reader, file, lines| reader.next(file, lines))?;
@@ -153,25 +176,56 @@ impl Stream {
     }
 
     /// Looks at a file's inode; a truncation begins a new generation.
-    fn observe(&mut self, index: usize, turn: &mut Turn<'_, '_>) -> io::Result<()> {
-        if self.files[index].observe(turn.reader.now.monotonic)? {
-            self.truncated(index, turn);
+    pub(crate) fn observe(&mut self, index: usize, turn: &mut Turn<'_, '_>) -> io::Result<()> {
+        match self.files[index].observe(turn.reader.now.monotonic)? {
+            Observed::Same => {}
+            Observed::Truncated => self.truncated(index, turn),
+            Observed::Shrunk { from, to } => {
+                turn.reader.metrics.truncations.inc();
+                let (generation, kind) = (self.files[index].generation, PieceKind::Truncated);
+                self.declare(&[Piece { generation, from, to, kind }], &[], turn);
+            }
         }
         Ok(())
     }
 
-    fn truncated(&self, index: usize, turn: &mut Turn<'_, '_>) {
+    /// Files that have to wait for their turn are looked at all the same: what was seen of them and is
+    /// gone then can be declared.
+    pub(crate) fn observe_from(&mut self, first: usize, turn: &mut Turn<'_, '_>) {
+        for index in first..self.files.len() {
+            if let Err(error) = self.observe(index, turn) {
+                self.cannot_read(index, turn, &error);
+            }
+        }
+    }
+
+    /// A new generation of a file has begun.
+    pub(crate) fn truncated(&mut self, index: usize, turn: &mut Turn<'_, '_>) {
         turn.reader.metrics.truncations.inc();
-        let name = self.files[index].name.as_ref().map(|(name, _)| name);
+        turn.relist = true;
+        let file = &mut self.files[index];
+        let (now, key) = (file.own_generation(), file.key());
+        if let Some(ended) = file.ended.last_mut() {
+            ended.listings = self.listings;
+            if let Some(head) = &mut self.head {
+                head.give_back(key, ended);
+            }
+            let wall = turn.reader.now.wall;
+            turn.checkpoints.history.note_truncation(&now, ended.size_seen, wall);
+        }
+        if self.head.as_ref().is_some_and(LineHead::is_empty) {
+            self.head = None;
+        }
+        let name = file.name.as_ref().map(|(name, _)| name);
         tracing::info!(labels = %self.source.labels, ?name, "a log file was truncated");
     }
 
     fn step_of(&mut self, index: usize, outcome: Outcome, turn: &mut Turn<'_, '_>) -> Step {
         match outcome {
             Outcome::Read(bytes) => Step::Read(bytes),
-            Outcome::End => Step::Read(0),
+            Outcome::End | Outcome::Hole(_) => Step::Read(0),
             Outcome::Replaced => {
-                self.files[index].begin_again();
+                self.files[index].begin_again(turn.reader.now.monotonic);
                 self.truncated(index, turn);
                 Step::Read(0)
             }
@@ -211,6 +265,10 @@ impl Stream {
         if file.unread() == 0 && !file.inside_cut {
             return Ok(Step::Next);
         }
+        if self.is_undecided_behind(index) {
+            return Ok(Step::Next);
+        }
+        let file = &self.files[index];
         if !file.passed
             && let Some(newer) = self.newer_with_data(index, turn)?
             && self.files[newer].read_to == 0
@@ -235,6 +293,9 @@ impl Stream {
     ) -> io::Result<Option<usize>> {
         for newer in index + 1..self.files.len() {
             self.observe(newer, turn)?;
+            if matches!(self.files[newer].copy, Copied::Idle(_)) {
+                continue;
+            }
             if self.files[newer].facts.size > 0 {
                 return Ok(Some(newer));
             }
@@ -392,6 +453,7 @@ impl Stream {
             match self.finished(index, turn) {
                 Finished::Yes => {
                     let file = self.files.remove(index);
+                    note_finished(&file, turn);
                     turn.closed.push(Closed { file, why: Why::Finished });
                     continue;
                 }
@@ -408,7 +470,8 @@ impl Stream {
         let in_head = self.is_in_head(index);
         let file = &mut self.files[index];
         let is_target = self.head.as_ref().is_some_and(|head| head.continued_in == file.key());
-        let has_more = file.unread() > 0 || file.inside_cut || in_head || is_target;
+        let has_more =
+            is_undecided(file) || file.unread() > 0 || file.inside_cut || in_head || is_target;
         if has_more || !is_acknowledged(file, turn.checkpoints) {
             return Finished::No;
         }
@@ -435,6 +498,9 @@ impl Stream {
     /// Bytes in the files that are not acknowledged.
     pub(crate) fn lag(&self, checkpoints: &Checkpoints) -> u64 {
         let behind = |file: &TailFile| {
+            if matches!(file.copy, Copied::Idle(_)) {
+                return 0;
+            }
             let acknowledged = checkpoints
                 .get(&file.identity)
                 .filter(|progress| progress.truncations == file.truncations)
@@ -450,6 +516,19 @@ enum Finished {
     AskAt(Duration),
     /// Something else must happen first, which gives the stream a turn.
     No,
+}
+
+/// A compressed file that was read to its end need not be inflated again after a restart.
+fn note_finished(file: &TailFile, turn: &mut Turn<'_, '_>) {
+    if file.gz.is_none() {
+        return;
+    }
+    if let Some(progress) = turn.checkpoints.get(&file.identity).copied()
+        && progress.offset >= file.facts.size
+    {
+        let finished = crate::checkpoint::Progress { finished: true, ..progress };
+        turn.checkpoints.advance(finished, turn.reader.now.wall);
+    }
 }
 
 /// Whether everything that was read of a file is acknowledged.

@@ -1,4 +1,5 @@
-//! A hash of the bytes just before an offset: tells whether a file still is what was read.
+//! Hashes of the bytes just before an offset and at the start: tell whether a file still is what was
+//! read, and which other file is a copy of it.
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -25,6 +26,24 @@ impl TailHash {
     /// The hash at offset 0.
     pub(crate) fn start() -> Self {
         Self::of(&[])
+    }
+}
+
+/// How many bytes at the start of a file are remembered.
+pub(crate) const PREFIX_BYTES: usize = 1024;
+
+/// The hash of the first [`PREFIX_BYTES`] bytes of a file, or of all before an offset if they are
+/// fewer. Never says alone that two files are the same: many begin alike.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct PrefixHash(pub u64);
+
+impl PrefixHash {
+    /// Not known: records of older versions have none.
+    pub(crate) const UNKNOWN: Self = Self(0);
+
+    /// The hash at the start of `start`, which reaches up to an offset or over [`PREFIX_BYTES`].
+    pub(crate) fn of(start: &[u8]) -> Self {
+        Self(xxh3_64(&start[..start.len().min(PREFIX_BYTES)]).max(1))
     }
 }
 

@@ -2,27 +2,28 @@
 //!
 //! The file `checkpoints` is a header and then records, each the newest word on its file. It is
 //! never refused: a damaged or torn record costs that record, whose file is then read again from an
-//! older offset; the store removes what it already holds.
+//! older offset; the store removes what it already holds. Beside it `generations` keeps what names the
+//! bytes ([`History`]).
 
+mod history;
 mod record;
+mod record_log;
 
-use std::collections::{HashMap, HashSet};
-use std::fs::{File, OpenOptions};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use sawlog_transport::{FileIdentity, StreamId};
 
+pub(crate) use history::{GenerationRef, History};
 pub(crate) use record::{Progress, StreamClock};
 use record::{RECORD_BYTES, decode, encode};
-
-use crate::durable;
+use record_log::{Opened, RecordLog};
 
 /// The first record of the file: magic and version, then zeros.
-const HEADER: &[u8; 16] = b"sawlog ckpt v1\n\0";
+const MAGIC: &[u8; 16] = b"sawlog ckpt v1\n\0";
 
-/// A file longer than this, of which less than half is still true, is written anew.
+/// A file longer than this, of which less than a quarter is still true, is written anew.
 const COMPACT_BYTES_MIN: u64 = 4 * 1024 * 1024;
 
 /// How long a file that is no longer seen is remembered: its disk may come back.
@@ -30,6 +31,9 @@ const GONE_FOR_MAX: i64 = 14 * 24 * 3600 * 1_000_000_000;
 
 /// The most files remembered (some 40 MiB); beyond it those gone for longest are forgotten.
 const ENTRIES_MAX: usize = 200_000;
+
+/// Files that were deleted are remembered a while longer: a compressed copy may turn up. So many.
+const DELETED_MAX: usize = 4096;
 
 /// What is remembered of one file.
 #[derive(Clone, Copy, Debug)]
@@ -44,73 +48,45 @@ struct Entry {
 /// The checkpoints of one collector.
 #[derive(Debug)]
 pub(crate) struct Checkpoints {
-    path: PathBuf,
-    file: File,
-    /// Bytes of the file that hold whole records; what lies beyond is overwritten.
-    length: u64,
+    log: RecordLog<RECORD_BYTES>,
+    pub history: History,
     entries: HashMap<FileIdentity, Entry>,
     /// The newest clock of each stream, with its sequence.
     clocks: HashMap<StreamId, (u64, StreamClock)>,
+    /// Which file had an inode number last, by file system and number.
+    inodes: HashMap<([u8; 16], u64), FileIdentity>,
     changed: HashSet<FileIdentity>,
+    /// Deleted files, those that were deleted first in front.
+    deleted: VecDeque<FileIdentity>,
     sequence: u64,
     /// Records that could not be read when the file was opened.
     damaged: u64,
 }
 
 impl Checkpoints {
-    /// Opens `checkpoints` in `data_dir`, or begins it.
+    /// Opens `checkpoints` and `generations` in `data_dir`, or begins them.
     ///
     /// # Errors
-    /// The file cannot be read or created. Damaged content is no error.
+    /// A file cannot be read or created. Damaged content is no error.
     pub(crate) fn open(data_dir: &Path) -> io::Result<Self> {
-        let path = data_dir.join("checkpoints");
-        let content = match std::fs::read(&path) {
-            Ok(content) => content,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(error),
-        };
-        if !content.starts_with(HEADER) {
-            return Self::begin(path, !content.is_empty());
-        }
-        let file = OpenOptions::new().read(true).write(true).open(&path)?;
-        let mut this = Self::empty(path, file);
-        let (records, torn) = content.as_chunks::<RECORD_BYTES>();
-        for bytes in records.iter().skip(1) {
-            this.load(bytes);
-        }
-        this.damaged += u64::from(!torn.is_empty());
-        this.length = (records.len().max(1) * RECORD_BYTES) as u64;
-        Ok(this)
-    }
-
-    /// Begins a new file; what was there and is no checkpoint file is moved aside.
-    fn begin(path: PathBuf, damaged: bool) -> io::Result<Self> {
-        if damaged {
-            let aside = path.with_extension("damaged");
-            std::fs::rename(&path, &aside)?;
-            tracing::warn!(
-                "'{}' is no checkpoint file of this version; it is now '{}', and all files are read again",
-                path.display(),
-                aside.display()
-            );
-        }
-        let file = durable::replace(&path, &header())?;
-        let mut this = Self::empty(path, file);
-        this.damaged = u64::from(damaged);
-        Ok(this)
-    }
-
-    fn empty(path: PathBuf, file: File) -> Self {
-        Self {
-            path,
-            file,
-            length: RECORD_BYTES as u64,
+        let Opened { log, records, damaged } =
+            RecordLog::open(&data_dir.join("checkpoints"), MAGIC)?;
+        let history = History::open(data_dir)?;
+        let mut this = Self {
+            log,
+            damaged: damaged + history.damaged(),
+            history,
             entries: HashMap::new(),
             clocks: HashMap::new(),
+            inodes: HashMap::new(),
             changed: HashSet::new(),
+            deleted: VecDeque::new(),
             sequence: 0,
-            damaged: 0,
+        };
+        for bytes in &records {
+            this.load(bytes);
         }
+        Ok(this)
     }
 
     fn load(&mut self, bytes: &[u8; RECORD_BYTES]) {
@@ -124,6 +100,8 @@ impl Checkpoints {
         self.sequence += 1;
         let entry = Entry { progress, sequence: self.sequence, seen_at };
         self.entries.insert(progress.file, entry);
+        let FileIdentity { file_system, inode, .. } = progress.file;
+        self.inodes.insert((file_system, inode), progress.file);
         self.clocks.insert(progress.stream, (self.sequence, progress.clock));
     }
 
@@ -137,6 +115,13 @@ impl Checkpoints {
         self.entries.get(file).map(|entry| &entry.progress)
     }
 
+    /// Whether a compressed file was read to its end, and not written since (nanoseconds since the
+    /// epoch).
+    pub(crate) fn is_finished_since(&self, file: &FileIdentity, modified: i64) -> bool {
+        let entry = self.entries.get(file);
+        entry.is_some_and(|entry| entry.progress.finished && modified < entry.seen_at)
+    }
+
     /// What a stream's times were when it was last acknowledged.
     pub(crate) fn clock(&self, stream: StreamId) -> StreamClock {
         self.clocks.get(&stream).map(|(_, clock)| *clock).unwrap_or_default()
@@ -148,10 +133,49 @@ impl Checkpoints {
         self.changed.insert(progress.file);
     }
 
-    /// The file is known to be gone for ever.
+    /// The file that had this one's inode number when it was last read, if it is another one.
+    pub(crate) fn predecessor(&self, file: &FileIdentity) -> Option<&FileIdentity> {
+        self.inodes.get(&(file.file_system, file.inode)).filter(|known| *known != file)
+    }
+
+    /// How far a file is acknowledged of which only this is known.
+    pub(crate) fn of_inode(
+        &self,
+        file_system: [u8; 16],
+        inode: u64,
+        birth_time: i64,
+    ) -> Option<&Progress> {
+        let file = self.inodes.get(&(file_system, inode))?;
+        if birth_time == 0 || file.birth_time != birth_time { None } else { self.get(file) }
+    }
+
+    /// All files of a stream.
+    pub(crate) fn of_stream(&self, stream: StreamId) -> impl Iterator<Item = &Progress> {
+        let all = self.entries.values().map(|entry| &entry.progress);
+        all.filter(move |progress| progress.stream == stream)
+    }
+
+    /// The file is gone for ever. What is known of it may still tell that another file is its
+    /// compressed copy, so that it is forgotten only after many others.
     pub(crate) fn forget(&mut self, file: &FileIdentity) {
-        self.entries.remove(file);
-        self.changed.remove(file);
+        self.deleted.push_back(*file);
+        // Without either of these the next file with this inode number would be taken for it.
+        let is_unmistakable = file.inode_generation != 0 || file.birth_time != 0;
+        let forgotten = if !is_unmistakable {
+            self.deleted.pop_back()
+        } else if self.deleted.len() > DELETED_MAX {
+            self.deleted.pop_front()
+        } else {
+            None
+        };
+        if let Some(file) = forgotten {
+            self.entries.remove(&file);
+            self.changed.remove(&file);
+            let inode = (file.file_system, file.inode);
+            if self.inodes.get(&inode) == Some(&file) {
+                self.inodes.remove(&inode);
+            }
+        }
     }
 
     /// Whether anything waits for [`Self::flush`].
@@ -171,9 +195,7 @@ impl Checkpoints {
         for entry in changed {
             bytes.extend_from_slice(&encode(&entry.progress, now));
         }
-        self.file.write_all_at(&bytes, self.length)?;
-        self.file.sync_data()?;
-        self.length += bytes.len() as u64;
+        self.log.append(&bytes)?;
         self.changed.clear();
         fail::fail_point!("collector::checkpoint_written");
         Ok(())
@@ -181,8 +203,11 @@ impl Checkpoints {
 
     /// Whether most of the file is stale, or too much is remembered.
     pub(crate) fn is_compaction_due(&self) -> bool {
-        let stale = self.length > (self.entries.len() as u64 + 1) * RECORD_BYTES as u64 * 2;
-        (self.length > COMPACT_BYTES_MIN && stale) || self.entries.len() > ENTRIES_MAX
+        let length = self.log.length();
+        let stale = length > (self.entries.len() as u64 + 1) * RECORD_BYTES as u64 * 4;
+        (length > COMPACT_BYTES_MIN && stale)
+            || self.entries.len() > ENTRIES_MAX
+            || self.history.is_compaction_due()
     }
 
     /// Writes the file anew, without files that were not seen for two weeks. `present` tells which
@@ -195,6 +220,7 @@ impl Checkpoints {
         now: i64,
         present: impl Fn(&FileIdentity) -> bool,
     ) -> io::Result<()> {
+        self.history.compact(now, &present)?;
         for (file, entry) in &mut self.entries {
             if present(file) {
                 entry.seen_at = now;
@@ -213,29 +239,28 @@ impl Checkpoints {
     }
 
     fn rewrite(&mut self, entries: &[Entry]) -> io::Result<()> {
-        let mut bytes = header();
-        for entry in entries {
+        // Twice, and far apart: one bad record or page must not cost a whole file.
+        let mut bytes = Vec::with_capacity(2 * entries.len() * RECORD_BYTES);
+        for entry in entries.iter().chain(entries) {
             bytes.extend_from_slice(&encode(&entry.progress, entry.seen_at));
         }
-        self.file = durable::replace(&self.path, &bytes)?;
-        self.length = bytes.len() as u64;
+        self.log.replace(&bytes)?;
         self.changed.clear();
-        self.clocks = HashMap::new();
+        (self.clocks, self.inodes) = (HashMap::new(), HashMap::new());
         for entry in entries {
+            let FileIdentity { file_system, inode, .. } = entry.progress.file;
+            self.inodes.insert((file_system, inode), entry.progress.file);
             self.clocks.insert(entry.progress.stream, (entry.sequence, entry.progress.clock));
         }
         Ok(())
     }
 }
 
-fn header() -> Vec<u8> {
-    let mut bytes = HEADER.to_vec();
-    bytes.resize(RECORD_BYTES, 0);
-    bytes
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs::OpenOptions;
+    use std::path::PathBuf;
+
     use super::record::tests::progress;
     use super::*;
 
@@ -320,7 +345,7 @@ mod tests {
         checkpoints.compact(15 * DAY, present).expect("compact");
         assert!(!checkpoints.is_changed());
         let bytes = std::fs::metadata(&path).expect("stat").len();
-        assert_eq!(bytes, 3 * RECORD_BYTES as u64);
+        assert_eq!(bytes, 5 * RECORD_BYTES as u64, "two files, each twice");
         checkpoints.advance(progress(4, 1), 15 * DAY);
         checkpoints.flush(15 * DAY).expect("flush");
         let checkpoints = Checkpoints::open(dir.path()).expect("open");

@@ -3,18 +3,19 @@
 //! All integers are little-endian: CRC32C of the rest (4), flags (4), file system (16), inode (8),
 //! inode generation (8), birth time (8), truncations (8), stream (16), offset (8), tail hash (8),
 //! tail bytes (4), zone in seconds (4), last time (8), written at (8), lines (4) and bytes (4) of an open
-//! PEM block, zeros (8).
+//! PEM block, prefix hash (8).
 
 use sawlog_transport::{FileIdentity, StreamId};
 
 use crate::redact::PemBlock;
-use crate::tail_hash::TailHash;
+use crate::tail_hash::{PrefixHash, TailHash};
 
 pub(super) const RECORD_BYTES: usize = 128;
 
 const INSIDE_CUT: u32 = 1;
 const HAS_ZONE: u32 = 1 << 1;
 const HAS_LAST_TIME: u32 = 1 << 2;
+const FINISHED: u32 = 1 << 3;
 
 /// How far a file is acknowledged, and what must be known to go on from there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +29,10 @@ pub(crate) struct Progress {
     pub inside_cut: bool,
     /// The bytes before the offset.
     pub tail: TailHash,
+    /// The first bytes of the file, up to the offset.
+    pub prefix: PrefixHash,
+    /// A compressed file that holds nothing beyond the offset: it need not be inflated again.
+    pub finished: bool,
     pub clock: StreamClock,
 }
 
@@ -49,6 +54,7 @@ pub(super) fn encode(progress: &Progress, written_at: i64) -> [u8; RECORD_BYTES]
         (progress.inside_cut, INSIDE_CUT),
         (clock.zone.is_some(), HAS_ZONE),
         (clock.last_time.is_some(), HAS_LAST_TIME),
+        (progress.finished, FINISHED),
     ]
     .into_iter()
     .filter(|(set, _)| *set)
@@ -70,10 +76,10 @@ pub(super) fn encode(progress: &Progress, written_at: i64) -> [u8; RECORD_BYTES]
     out.extend_from_slice(&written_at.to_le_bytes());
     out.extend_from_slice(&clock.pem.lines.to_le_bytes());
     out.extend_from_slice(&clock.pem.bytes.to_le_bytes());
-    out.resize(RECORD_BYTES, 0);
+    out.extend_from_slice(&progress.prefix.0.to_le_bytes());
     let crc = crc32c::crc32c(&out[4..]);
     out[..4].copy_from_slice(&crc.to_le_bytes());
-    out.try_into().expect("resized to the length of a record")
+    out.try_into().expect("the fields fill a record")
 }
 
 /// The record and when it was written; `None` if damaged.
@@ -106,7 +112,11 @@ pub(super) fn decode(bytes: &[u8; RECORD_BYTES]) -> Option<(Progress, i64)> {
             bytes: u32::from_le_bytes(rest.take()),
         },
     };
-    Some((Progress { file, truncations, stream, offset, inside_cut, tail, clock }, written_at))
+    let prefix = PrefixHash(u64::from_le_bytes(rest.take()));
+    let finished = flags & FINISHED != 0;
+    let progress =
+        Progress { file, truncations, stream, offset, inside_cut, tail, prefix, finished, clock };
+    Some((progress, written_at))
 }
 
 /// Takes fixed-size fields from the front of a record, which is long enough for all of them.
@@ -134,6 +144,8 @@ pub(super) mod tests {
             offset,
             inside_cut: false,
             tail: TailHash::of(&offset.to_le_bytes()),
+            prefix: PrefixHash::UNKNOWN,
+            finished: false,
             clock: StreamClock { last_time: Some(offset as i64), ..StreamClock::default() },
         }
     }
@@ -141,7 +153,7 @@ pub(super) mod tests {
     proptest! {
         #[test]
         fn round_trips(
-            numbers: [u64; 6], stream: u128, inside_cut: bool, zone: Option<i32>,
+            numbers: [u64; 7], stream: u128, inside_cut: bool, finished: bool, zone: Option<i32>,
             last_time: Option<i64>, written_at: i64, lines: u32, bytes: u32,
         ) {
             let before = Progress {
@@ -156,6 +168,8 @@ pub(super) mod tests {
                 offset: numbers[5],
                 inside_cut,
                 tail: TailHash::of(b"tail"),
+                prefix: PrefixHash(numbers[6]),
+                finished,
                 clock: StreamClock { last_time, zone, pem: PemBlock { lines, bytes } },
             };
             prop_assert_eq!(decode(&encode(&before, written_at)), Some((before, written_at)));

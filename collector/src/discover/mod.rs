@@ -145,6 +145,15 @@ impl Tree {
         }
     }
 
+    /// Says that a directory is to be listed, and that its finished files are to be opened again: one of
+    /// them may hold what a truncated file has lost.
+    pub(crate) fn look_for_copies(&mut self, id: NodeId) {
+        if let Some(memory) = self.memory(id) {
+            memory.settled.clear();
+        }
+        self.mark(id);
+    }
+
     /// Says that a directory is to be listed at the next rescan, even if it stays the same.
     pub(crate) fn distrust(&mut self, id: NodeId) {
         if let Some(node) = self.nodes.get_mut(&id) {

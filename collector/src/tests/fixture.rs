@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use super::store::{Recorder, Store};
 use crate::clock::Now;
 use crate::config::Config;
-use crate::identity::{facts, identify};
+use crate::identity::{facts, facts_of_path, identify};
 use crate::metrics::Metrics;
 use crate::run::Loop;
 
@@ -151,6 +151,32 @@ impl Fixture {
         fs::remove_file(self.path(below)).expect("remove");
     }
 
+    /// Empties a file as `copytruncate` and `truncate -s 0` do.
+    pub(super) fn truncate(&self, below: &str) {
+        OpenOptions::new().write(true).truncate(true).open(self.path(below)).expect("truncate");
+    }
+
+    /// Copies a file, a tick of the file system's clock after it was made: no copy takes less.
+    pub(super) fn copy(&self, from: &str, to: &str) {
+        let birth = |path: &Path| facts_of_path(path).expect("stat").key.birth_time;
+        let (from, probe) = (self.path(from), self.temp.path().join("probe"));
+        loop {
+            fs::write(&probe, "").expect("write");
+            let now = birth(&probe);
+            fs::remove_file(&probe).expect("remove");
+            if now > birth(&from) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        fs::copy(from, self.path(to)).expect("copy");
+    }
+
+    /// Bytes that the collector declared lost, by reason.
+    pub(super) fn lost(&self, reason: &str) -> u64 {
+        self.metrics.lost_bytes.with_label_values(&[reason]).get()
+    }
+
     /// Looks into what was stored.
     pub(super) fn store<T>(&self, look: impl FnOnce(&Store) -> T) -> T {
         look(&self.recorder.store.lock())
@@ -171,6 +197,11 @@ impl Fixture {
         let (generation, content) = generation(&self.path(below));
         let complete = self.store(|store| store.is_complete(generation, content.len() as u64));
         assert!(complete, "'{below}' is not complete");
+    }
+
+    /// Asserts that nothing was declared lost.
+    pub(super) fn assert_nothing_lost(&self) {
+        assert_eq!(self.store(|store| store.lost_bytes()), 0);
     }
 
     pub(super) fn duplicates(&self) -> u64 {

@@ -1,8 +1,10 @@
 //! The whole collector against real files, step by step on a clock of the test's own.
 
+mod churn;
 mod fixture;
 mod model;
 mod redaction;
 mod scenarios;
 mod store;
 mod threaded;
+mod truncation;

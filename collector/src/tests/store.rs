@@ -90,6 +90,9 @@ enum Byte {
     Missing,
     Text(u8),
     Cut,
+    Dropped,
+    /// Declared lost; bytes that arrive all the same are taken.
+    Lost,
 }
 
 /// The bytes of one generation.
@@ -130,8 +133,16 @@ impl Store {
             let entry = &batch.streams[run.stream as usize];
             let stream = self.streams.entry(entry.id).or_default();
             stream.labels = entry.labels.clone();
-            for piece in run.pieces.iter().filter(|piece| piece.kind == PieceKind::Cut) {
-                self.take_cut(*piece);
+            for piece in &run.pieces {
+                match piece.kind {
+                    PieceKind::Text => {}
+                    PieceKind::Cut => self.take_cut(*piece),
+                    PieceKind::Dropped => self.take_other(*piece, Byte::Dropped),
+                    kind => {
+                        assert!(kind.loss().is_some());
+                        self.take_other(*piece, Byte::Lost);
+                    }
+                }
             }
             let Some((columns, text)) = frames.get(run.frame as usize) else { continue };
             let before: usize = columns.text_lens[..run.first_line as usize]
@@ -163,6 +174,16 @@ impl Store {
         }
     }
 
+    fn take_other(&mut self, piece: Piece, byte: Byte) {
+        let held = self.held.entry(piece.generation).or_default();
+        for at in piece.from..piece.to {
+            let before = held.put(at, byte);
+            if matches!(before, Byte::Text(_) | Byte::Cut | Byte::Dropped) {
+                held.put(at, before);
+            }
+        }
+    }
+
     fn take_line(
         &mut self,
         stream: StreamId,
@@ -187,13 +208,13 @@ impl Store {
             for at in piece.from..piece.to {
                 let byte = *bytes.next().expect("as many bytes as the pieces have");
                 match held.put(at, Byte::Text(byte)) {
-                    Byte::Missing => new.push(byte),
+                    Byte::Missing | Byte::Lost => new.push(byte),
                     Byte::Text(before) => {
                         assert_eq!(before, byte, "byte {at} changed");
                         assert!(new.is_empty(), "only the beginning of a line may be held");
                         self.duplicates += 1;
                     }
-                    Byte::Cut => panic!("byte {at} was cut and is text now"),
+                    other => panic!("byte {at} was {other:?} and is text now"),
                 }
             }
         }
@@ -219,6 +240,25 @@ impl Store {
     pub(super) fn is_complete(&self, generation: GenerationId, len: u64) -> bool {
         let Some(Held(bytes)) = self.held.get(&generation) else { return len == 0 };
         bytes.len() as u64 == len && !bytes.contains(&Byte::Missing)
+    }
+
+    fn count(&self, of: impl Fn(Byte) -> bool) -> usize {
+        self.held.values().flat_map(|held| &held.0).filter(|byte| of(**byte)).count()
+    }
+
+    /// Bytes declared lost that never came.
+    pub(super) fn lost_bytes(&self) -> usize {
+        self.count(|byte| byte == Byte::Lost)
+    }
+
+    /// Bytes declared as never written.
+    pub(super) fn dropped_bytes(&self) -> usize {
+        self.count(|byte| byte == Byte::Dropped)
+    }
+
+    /// Bytes of files that are held as lines.
+    pub(super) fn text_bytes(&self) -> usize {
+        self.count(|byte| matches!(byte, Byte::Text(_)))
     }
 
     /// Bytes accounted for as cut.

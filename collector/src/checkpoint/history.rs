@@ -1,0 +1,354 @@
+//! What must survive the loss of the checkpoints: how often files were truncated, and which file is a
+//! copy of which generation. Both are rare, and both are part of the names of what was sent.
+//!
+//! The file `generations` holds 128-byte records, each the newest word on its file: CRC32C of the rest (4),
+//! kind (4), file (40), truncations of the file (8), end of the generation before (8), generation of
+//! which it is a copy: file (40) and truncations (8), written at (8), zeros (8). All integers are
+//! little-endian.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::Path;
+
+use sawlog_transport::{FileIdentity, GenerationId};
+
+use super::record_log::{Opened, RecordLog};
+
+const RECORD_BYTES: usize = 128;
+const MAGIC: &[u8; 16] = b"sawlog gens v1\n\0";
+
+const TRUNCATED: u32 = 1;
+const COPY: u32 = 2;
+
+/// A file longer than this, of which less than half is still true, is written anew.
+const COMPACT_BYTES_MIN: u64 = 1024 * 1024;
+/// The most files remembered of each kind (some 30 MiB in the worst case); beyond it those that were
+/// written first are forgotten.
+const ENTRIES_MAX: usize = 100_000;
+/// How long a file that is no longer seen is remembered.
+const GONE_FOR_MAX: i64 = 14 * 24 * 3600 * 1_000_000_000;
+
+/// One generation of a file: the file, and how often it had been truncated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct GenerationRef {
+    pub file: FileIdentity,
+    pub truncations: u64,
+}
+
+impl GenerationRef {
+    pub(crate) fn id(&self) -> GenerationId {
+        GenerationId::of_file(&self.file, self.truncations)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Truncated {
+    truncations: u64,
+    /// The largest size that was seen of the generation before this one, in bytes.
+    ended_at: u64,
+    seen_at: i64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Copy {
+    /// How often the copy itself had been truncated when it was one.
+    truncations: u64,
+    of: GenerationRef,
+    seen_at: i64,
+}
+
+/// What is known of generations.
+#[derive(Debug)]
+pub(crate) struct History {
+    log: RecordLog<RECORD_BYTES>,
+    truncated: HashMap<FileIdentity, Truncated>,
+    copies: HashMap<FileIdentity, Copy>,
+    /// Records that are not written yet.
+    unwritten: Vec<u8>,
+    damaged: u64,
+}
+
+impl History {
+    /// Opens `generations` in `data_dir`, or begins it.
+    ///
+    /// # Errors
+    /// The file cannot be read or created. Damaged content is no error.
+    pub(super) fn open(data_dir: &Path) -> io::Result<Self> {
+        let Opened { log, records, damaged } =
+            RecordLog::open(&data_dir.join("generations"), MAGIC)?;
+        let (truncated, copies) = (HashMap::new(), HashMap::new());
+        let mut this = Self { log, truncated, copies, unwritten: Vec::new(), damaged };
+        for record in &records {
+            if !this.load(record) {
+                this.damaged += 1;
+            }
+        }
+        Ok(this)
+    }
+
+    /// Records that were damaged when the file was opened.
+    pub(super) fn damaged(&self) -> u64 {
+        self.damaged
+    }
+
+    fn load(&mut self, record: &[u8; RECORD_BYTES]) -> bool {
+        let Some(decoded) = decode(record) else { return false };
+        match decoded.kind {
+            TRUNCATED => {
+                let Decoded { truncations, ended_at, seen_at, .. } = decoded;
+                self.truncated.insert(decoded.file, Truncated { truncations, ended_at, seen_at });
+            }
+            COPY => {
+                let Decoded { truncations, of, seen_at, .. } = decoded;
+                self.copies.insert(decoded.file, Copy { truncations, of, seen_at });
+            }
+            // Of a later version: not ours to judge.
+            _ => {}
+        }
+        true
+    }
+
+    /// How often a file was truncated, and where the generation before this one ended.
+    pub(crate) fn truncations(&self, file: &FileIdentity) -> (u64, u64) {
+        self.truncated.get(file).map_or((0, 0), |known| (known.truncations, known.ended_at))
+    }
+
+    /// The generation of which a file is a copy.
+    pub(crate) fn copy_of(&self, file: &FileIdentity, truncations: u64) -> Option<GenerationRef> {
+        self.copies.get(file).filter(|copy| copy.truncations == truncations).map(|copy| copy.of)
+    }
+
+    /// Whether any file is known to be a copy of a generation.
+    pub(crate) fn has_copy_of(&self, of: &GenerationRef) -> bool {
+        self.copies.values().any(|copy| copy.of == *of)
+    }
+
+    /// A file was truncated; the generation before ended at `ended_at`. Durable after the next
+    /// [`Self::flush`].
+    pub(crate) fn note_truncation(&mut self, now: &GenerationRef, ended_at: u64, wall: i64) {
+        let truncations = now.truncations;
+        let known = Truncated { truncations, ended_at, seen_at: wall };
+        self.truncated.insert(now.file, known);
+        self.unwritten.extend_from_slice(&encode_truncated(&now.file, &known));
+    }
+
+    /// A file is a copy of a generation. Durable after the next [`Self::flush`].
+    pub(crate) fn note_copy(&mut self, copy: &GenerationRef, of: GenerationRef, wall: i64) {
+        let known = Copy { truncations: copy.truncations, of, seen_at: wall };
+        if self.copy_of(&copy.file, copy.truncations) == Some(of) {
+            return;
+        }
+        self.copies.insert(copy.file, known);
+        self.unwritten.extend_from_slice(&encode_copy(&copy.file, &known));
+    }
+
+    /// Whether anything waits for [`Self::flush`].
+    pub(crate) fn is_changed(&self) -> bool {
+        !self.unwritten.is_empty()
+    }
+
+    /// Appends what changed, and makes it durable.
+    ///
+    /// # Errors
+    /// Nothing is lost then: the next call writes it again.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        self.log.append(&self.unwritten)?;
+        self.unwritten.clear();
+        Ok(())
+    }
+
+    /// Whether most of the file is stale, or too much is remembered.
+    pub(super) fn is_compaction_due(&self) -> bool {
+        let live = (self.truncated.len() + self.copies.len() + 1) * RECORD_BYTES;
+        let stale = self.log.length() > live as u64 * 2;
+        (self.log.length() > COMPACT_BYTES_MIN && stale)
+            || self.truncated.len() > ENTRIES_MAX
+            || self.copies.len() > ENTRIES_MAX
+    }
+
+    /// Writes the file anew, without files that were not seen for two weeks.
+    ///
+    /// # Errors
+    /// The old file stays in use.
+    pub(super) fn compact(
+        &mut self,
+        now: i64,
+        present: impl Fn(&FileIdentity) -> bool,
+    ) -> io::Result<()> {
+        let kept = |seen_at: &mut i64, file: &FileIdentity| {
+            if present(file) {
+                *seen_at = now;
+            }
+            now.saturating_sub(*seen_at) <= GONE_FOR_MAX
+        };
+        self.truncated.retain(|file, known| kept(&mut known.seen_at, file));
+        self.copies.retain(|file, known| kept(&mut known.seen_at, file));
+        forget_oldest(&mut self.truncated, |known| known.seen_at);
+        forget_oldest(&mut self.copies, |known| known.seen_at);
+        let mut bytes = Vec::new();
+        for (file, known) in &self.truncated {
+            bytes.extend_from_slice(&encode_truncated(file, known));
+        }
+        for (file, known) in &self.copies {
+            bytes.extend_from_slice(&encode_copy(file, known));
+        }
+        self.log.replace(&bytes)?;
+        self.unwritten.clear();
+        Ok(())
+    }
+}
+
+fn forget_oldest<T>(known: &mut HashMap<FileIdentity, T>, seen_at: impl Fn(&T) -> i64) {
+    if known.len() <= ENTRIES_MAX {
+        return;
+    }
+    let mut times: Vec<i64> = known.values().map(&seen_at).collect();
+    times.sort_unstable();
+    let oldest = times[times.len() - ENTRIES_MAX * 9 / 10];
+    known.retain(|_, known| seen_at(known) > oldest);
+}
+
+/// Any record, with zeros where it has nothing.
+struct Decoded {
+    kind: u32,
+    file: FileIdentity,
+    truncations: u64,
+    ended_at: u64,
+    of: GenerationRef,
+    seen_at: i64,
+}
+
+fn encode_truncated(file: &FileIdentity, known: &Truncated) -> [u8; RECORD_BYTES] {
+    let nothing =
+        FileIdentity { file_system: [0; 16], inode: 0, inode_generation: 0, birth_time: 0 };
+    encode(&Decoded {
+        kind: TRUNCATED,
+        file: *file,
+        truncations: known.truncations,
+        ended_at: known.ended_at,
+        of: GenerationRef { file: nothing, truncations: 0 },
+        seen_at: known.seen_at,
+    })
+}
+
+fn encode_copy(file: &FileIdentity, known: &Copy) -> [u8; RECORD_BYTES] {
+    encode(&Decoded {
+        kind: COPY,
+        file: *file,
+        truncations: known.truncations,
+        ended_at: 0,
+        of: known.of,
+        seen_at: known.seen_at,
+    })
+}
+
+fn encode(record: &Decoded) -> [u8; RECORD_BYTES] {
+    let mut out = Vec::with_capacity(RECORD_BYTES);
+    out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(&record.kind.to_le_bytes());
+    put_file(&mut out, &record.file);
+    out.extend_from_slice(&record.truncations.to_le_bytes());
+    out.extend_from_slice(&record.ended_at.to_le_bytes());
+    put_file(&mut out, &record.of.file);
+    out.extend_from_slice(&record.of.truncations.to_le_bytes());
+    out.extend_from_slice(&record.seen_at.to_le_bytes());
+    out.resize(RECORD_BYTES, 0);
+    let crc = crc32c::crc32c(&out[4..]);
+    out[..4].copy_from_slice(&crc.to_le_bytes());
+    out.try_into().expect("resized to the length of a record")
+}
+
+fn put_file(out: &mut Vec<u8>, file: &FileIdentity) {
+    out.extend_from_slice(&file.file_system);
+    out.extend_from_slice(&file.inode.to_le_bytes());
+    out.extend_from_slice(&file.inode_generation.to_le_bytes());
+    out.extend_from_slice(&file.birth_time.to_le_bytes());
+}
+
+fn decode(bytes: &[u8; RECORD_BYTES]) -> Option<Decoded> {
+    let mut rest = &bytes[..];
+    if u32::from_le_bytes(take(&mut rest)) != crc32c::crc32c(&bytes[4..]) {
+        return None;
+    }
+    Some(Decoded {
+        kind: u32::from_le_bytes(take(&mut rest)),
+        file: take_file(&mut rest),
+        truncations: u64::from_le_bytes(take(&mut rest)),
+        ended_at: u64::from_le_bytes(take(&mut rest)),
+        of: GenerationRef {
+            file: take_file(&mut rest),
+            truncations: u64::from_le_bytes(take(&mut rest)),
+        },
+        seen_at: i64::from_le_bytes(take(&mut rest)),
+    })
+}
+
+fn take_file(rest: &mut &[u8]) -> FileIdentity {
+    FileIdentity {
+        file_system: take(rest),
+        inode: u64::from_le_bytes(take(rest)),
+        inode_generation: u64::from_le_bytes(take(rest)),
+        birth_time: i64::from_le_bytes(take(rest)),
+    }
+}
+
+/// Takes a field from the front of a record, which is long enough for all of them.
+fn take<const N: usize>(rest: &mut &[u8]) -> [u8; N] {
+    let (head, tail) = rest.split_at(N);
+    *rest = tail;
+    head.try_into().expect("split at N")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn generation(inode: u64, truncations: u64) -> GenerationRef {
+        let file = FileIdentity { file_system: [1; 16], inode, inode_generation: 2, birth_time: 3 };
+        GenerationRef { file, truncations }
+    }
+
+    #[test]
+    fn the_newest_word_on_a_file_survives_and_damage_costs_one_record() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let mut history = History::open(dir.path()).expect("open");
+        for truncations in 1..=3 {
+            history.note_truncation(&generation(7, truncations), truncations * 10, 5);
+        }
+        history.note_copy(&generation(8, 0), generation(7, 2), 5);
+        assert!(history.is_changed());
+        history.flush().expect("flush");
+        let history = History::open(dir.path()).expect("open");
+        assert_eq!(history.truncations(&generation(7, 0).file), (3, 30));
+        assert_eq!(history.copy_of(&generation(8, 0).file, 0), Some(generation(7, 2)));
+        assert_eq!(history.copy_of(&generation(8, 0).file, 1), None, "the copy was truncated");
+        assert_eq!(history.damaged(), 0);
+
+        let path = dir.path().join("generations");
+        let mut bytes = std::fs::read(&path).expect("read");
+        bytes[3 * RECORD_BYTES + 50] ^= 1;
+        std::fs::write(&path, &bytes[..bytes.len() - 3]).expect("write");
+        let history = History::open(dir.path()).expect("open");
+        assert_eq!(history.truncations(&generation(7, 0).file), (2, 20));
+        assert_eq!(history.copy_of(&generation(8, 0).file, 0), None);
+        assert_eq!(history.damaged(), 2);
+    }
+
+    #[test]
+    fn compaction_keeps_what_is_true() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let mut history = History::open(dir.path()).expect("open");
+        let rounds = COMPACT_BYTES_MIN / RECORD_BYTES as u64;
+        for truncations in 0..rounds {
+            history.note_truncation(&generation(1, truncations), 0, 0);
+        }
+        history.note_copy(&generation(2, 0), generation(1, 1), 0);
+        history.flush().expect("flush");
+        assert!(history.is_compaction_due());
+        history.compact(GONE_FOR_MAX + 1, |file| file.inode == 1).expect("compact");
+        assert!(!history.is_compaction_due());
+        let history = History::open(dir.path()).expect("open");
+        assert_eq!(history.truncations(&generation(1, 0).file).0, rounds - 1);
+        assert_eq!(history.copy_of(&generation(2, 0).file, 0), None, "long gone");
+    }
+}
