@@ -3,9 +3,8 @@
 
 use bytes::Bytes;
 use memchr::memmem;
-use sawlog_transport::LineColumns;
 use sawlog_transport::limits::FRAME_METADATA_BYTES_MAX;
-use sawlog_transport::lines::encode_metadata;
+use sawlog_transport::{LineColumns, varint};
 
 /// The name of the metadata.
 const NAME: &str = "trace_id";
@@ -18,33 +17,34 @@ const KEY_ENDS: [&[u8]; 5] = [b"_id", b"Id", b"ID", b".id", b"parent"];
 /// Adds the trace ids of a run's lines, whose text is `text`, to its metadata. Beyond what a frame takes,
 /// lines stay without.
 pub(crate) fn note(text: &[u8], columns: &mut LineColumns) {
-    let mut found: Vec<(u32, Bytes)> = Vec::new();
-    let (mut line, mut line_end) = (0, 0);
+    let mut found: Vec<(u32, &[u8])> = Vec::new();
+    let (mut line, mut start, mut end) = (0, 0, 0);
     let mut bytes: usize = columns.metadata.iter().map(|(_, pairs)| pairs.len()).sum();
     // `race` finds `trace` and `Trace` alike.
     for hit in memmem::find_iter(text, b"race") {
-        if hit < line_end && found.last().is_some_and(|(last, _)| *last + 1 == line) {
+        while hit >= end {
+            let Some(len) = columns.text_lens.get(line) else { return keep(columns, &found) };
+            start = end;
+            end += *len as usize + 1;
+            line += 1;
+        }
+        let number = line as u32 - 1;
+        if found.last().is_some_and(|(last, _)| *last == number) {
             // The line's first id counts.
             continue;
         }
-        while hit >= line_end {
-            let Some(len) = columns.text_lens.get(line as usize) else {
-                return keep(columns, found);
-            };
-            line_end += *len as usize + 1;
-            line += 1;
-        }
-        let line_start = line_end - columns.text_lens[line as usize - 1] as usize - 1;
-        let Some(id) = id_at(&text[line_start..line_end - 1], hit - line_start) else { continue };
-        let pair = encode_metadata([(NAME, id)]);
-        bytes += pair.len();
+        let Some(id) = id_at(&text[start..end - 1], hit - start) else { continue };
+        bytes += PAIR_BYTES + id.len();
         if bytes > FRAME_METADATA_BYTES_MAX {
             break;
         }
-        found.push((line - 1, pair.into()));
+        found.push((number, id));
     }
-    keep(columns, found);
+    keep(columns, &found);
 }
+
+/// What a pair takes beside its value.
+const PAIR_BYTES: usize = NAME.len() + 2;
 
 /// The id that a line names with a key in which `race` stands at `at`.
 fn id_at(line: &[u8], at: usize) -> Option<&[u8]> {
@@ -88,35 +88,40 @@ fn id_of_parent(value: &[u8]) -> Option<&[u8]> {
     (is_hex(version, 2) && is_hex(id, 32) && is_hex(parent, 16)).then_some(id)
 }
 
-/// Puts the pairs behind what the lines have already.
-fn keep(columns: &mut LineColumns, found: Vec<(u32, Bytes)>) {
+/// Puts the ids behind what the lines have already; all pairs share one buffer.
+fn keep(columns: &mut LineColumns, found: &[(u32, &[u8])]) {
     if found.is_empty() {
         return;
     }
-    if columns.metadata.is_empty() {
-        columns.metadata = found;
-        return;
-    }
-    let mut found = found.into_iter().peekable();
-    let mut all = Vec::with_capacity(columns.metadata.len() + found.len());
-    for (line, pairs) in columns.metadata.drain(..) {
-        while let Some(earlier) = found.next_if(|(other, _)| *other < line) {
-            all.push(earlier);
+    let before = std::mem::take(&mut columns.metadata);
+    let mut before = before.iter().peekable();
+    let mut all = Vec::with_capacity(found.len() * (PAIR_BYTES + *ID_BYTES.end()));
+    let mut ends = Vec::with_capacity(found.len() + before.len());
+    for (line, id) in found {
+        while let Some((earlier, pairs)) = before.next_if(|(other, _)| other <= line) {
+            all.extend_from_slice(pairs);
+            if earlier < line {
+                ends.push((*earlier, all.len()));
+            }
         }
-        match found.next_if(|(other, _)| *other == line) {
-            Some((_, id)) => all.push((line, [&pairs[..], &id[..]].concat().into())),
-            None => all.push((line, pairs)),
-        }
+        varint::put_bytes(&mut all, NAME.as_bytes());
+        varint::put_bytes(&mut all, id);
+        ends.push((*line, all.len()));
     }
-    all.extend(found);
-    columns.metadata = all;
+    for (line, pairs) in before {
+        all.extend_from_slice(pairs);
+        ends.push((*line, all.len()));
+    }
+    let (all, mut from) = (Bytes::from(all), 0);
+    let part = |(line, to)| (line, all.slice(std::mem::replace(&mut from, to)..to));
+    columns.metadata = ends.into_iter().map(part).collect();
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
     use sawlog_transport::LineFlags;
-    use sawlog_transport::lines::decode_metadata;
+    use sawlog_transport::lines::{decode_metadata, encode_metadata};
 
     use super::*;
 
@@ -128,7 +133,9 @@ mod tests {
         columns
     }
 
-    fn ids(text: &str) -> Vec<(u32, Vec<(String, Vec<u8>)>)> {
+    type Pairs = Vec<(String, Vec<u8>)>;
+
+    fn ids(text: &str) -> Vec<(u32, Pairs)> {
         let mut columns = columns(text);
         note(text.as_bytes(), &mut columns);
         columns.metadata.iter().map(|(line, pairs)| (*line, decode_metadata(pairs))).collect()

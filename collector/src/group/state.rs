@@ -34,6 +34,10 @@ pub(super) enum State {
     NodeSource,
 }
 
+/// The first bytes with which a trace may begin, or a line that can only be part of one; all other lines
+/// are plain after one look.
+const FIRST_BYTES: &[u8] = b" \t-./CSTfgnpst";
+
 impl State {
     /// How many states there are.
     pub(super) const COUNT: u8 = 11;
@@ -66,25 +70,18 @@ impl State {
     pub(super) fn step(self, line: &[u8], head: &Head) -> (State, bool) {
         // A line with a time of its own is a record of a log, wherever it stands.
         if head.timestamp.is_none() {
-            if !matches!(self, State::Plain) {
-                if let Some(next) = self.follow(line) {
+            if self != State::Plain
+                && let Some(next) = self.follow(line)
+            {
+                return (next, true);
+            }
+            if line.first().is_some_and(|byte| FIRST_BYTES.contains(byte)) {
+                if let Some(next) = looks::frame(line) {
                     return (next, true);
                 }
-            }
-            match line.first() {
-                // The first bytes with which something may begin or go on; all others are plain.
-                Some(
-                    b' ' | b'\t' | b'-' | b'.' | b'/' | b'C' | b'S' | b'T' | b'f' | b'g' | b'n'
-                    | b'p' | b's' | b't',
-                ) => {
-                    if let Some(next) = looks::frame(line) {
-                        return (next, true);
-                    }
-                    if let Some(next) = looks::opening(line) {
-                        return (next, false);
-                    }
+                if let Some(next) = looks::opening(line) {
+                    return (next, false);
                 }
-                _ => {}
             }
         }
         (Self::after_record(line, head), false)
