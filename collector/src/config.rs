@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use sawlog_transport::limits::FRAME_TEXT_BYTES_MAX;
 
+use crate::envelope::Format;
 use crate::paths::GlobError;
 
 /// The settings of one collector. [`Config::new`] gives every limit its default.
@@ -14,6 +15,10 @@ pub struct Config {
     pub mesos_work_dirs: Vec<PathBuf>,
     /// Globs of plain files. A file `x.log` and its rotated siblings `x.log.N` are one stream.
     pub paths: Vec<String>,
+    /// In what form the files of `paths` hold their lines.
+    pub format: Format,
+    /// Whether the lines of a stack trace are one entry.
+    pub multiline: bool,
     /// Where the collector keeps its id and its checkpoints. One collector at a time.
     pub data_dir: PathBuf,
     /// The value of the label `host`, and the agent of plain files' stream ids.
@@ -82,6 +87,8 @@ impl Config {
         Self {
             mesos_work_dirs: Vec::new(),
             paths: Vec::new(),
+            format: Format::Auto,
+            multiline: true,
             data_dir: data_dir.as_ref().to_owned(),
             host: host.into(),
             redaction: true,

@@ -322,6 +322,7 @@ impl Stream {
             source: &self.source,
             times: &mut self.times,
             pem: &mut self.pem,
+            text: &mut self.text,
             head: &mut None,
             older: &[],
         };

@@ -14,12 +14,14 @@ use crate::clock::Now;
 use crate::config::Config;
 use crate::directory;
 use crate::discover::{Listing, Logs, Named, NodeId, Settled, Tree};
+use crate::group::Groups;
 use crate::identity::{Facts, InodeKey, facts, identify};
 use crate::metrics::Metrics;
 use crate::order;
 use crate::place::Source;
 use crate::rotation;
 use crate::stream::Stream;
+use crate::stream_text::StreamText;
 use crate::tail::TailFile;
 use crate::times::StreamTimes;
 
@@ -301,11 +303,13 @@ impl Intake<'_> {
     }
 
     fn stream(&mut self, node: NodeId, source: Source) -> &mut Stream {
-        let checkpoints = &*self.checkpoints;
+        let (checkpoints, config) = (&*self.checkpoints, self.config);
         self.streams.by_id.entry(source.id).or_insert_with(|| {
             let clock = checkpoints.clock(source.id);
             let times = StreamTimes::restore(clock.last_time, clock.zone);
-            Stream::new(source, node, times, clock.pem)
+            let groups = Groups::restore(clock.groups, clock.last_time.is_some());
+            let text = StreamText::new(&source, config, groups);
+            Stream::new(source, node, times, clock.pem, text)
         })
     }
 

@@ -1,23 +1,27 @@
-//! Cuts read bytes into lines: where each ends, when it was written, and its level.
+//! Cuts read bytes into lines: where each ends, when it was written, its level, and whether it continues
+//! the entry before it.
 
 use sawlog_transport::limits::FRAME_LINES_MAX;
 use sawlog_transport::{LineColumns, LineFlags};
 
-use crate::parse;
+use crate::group::{Groups, Side};
+use crate::parse::{self, Timestamp};
 use crate::times::{ReadContext, StreamTimes};
+
+/// What a stream's lines before say of the next ones, and when these were read.
+pub(crate) struct Reading<'a, 'c> {
+    pub times: &'a mut StreamTimes,
+    pub groups: &'a mut Groups,
+    pub context: &'a ReadContext<'c>,
+}
 
 /// Adds the complete lines at the start of `data` to `columns`, at most as many as a frame takes;
 /// gives the bytes they cover, terminators included. Text and source of these lines are the same.
-pub(crate) fn cut(
-    data: &[u8],
-    times: &mut StreamTimes,
-    context: &ReadContext<'_>,
-    columns: &mut LineColumns,
-) -> usize {
+pub(crate) fn cut(data: &[u8], reading: &mut Reading<'_, '_>, columns: &mut LineColumns) -> usize {
     let mut start = 0;
     for end in memchr::memchr_iter(b'\n', data).take(FRAME_LINES_MAX) {
         let line = &data[start..end];
-        push(line, line.len() + 1, 0, times, context, columns);
+        push(line, line.len() + 1, 0, reading, columns);
         start = end + 1;
     }
     start
@@ -28,17 +32,43 @@ pub(crate) fn push(
     line: &[u8],
     source_bytes: usize,
     flags: u8,
-    times: &mut StreamTimes,
-    context: &ReadContext<'_>,
+    reading: &mut Reading<'_, '_>,
+    columns: &mut LineColumns,
+) {
+    let envelope = Stamp { time: None, side: Side::Out };
+    push_stamped(line, source_bytes, flags, envelope, reading, columns);
+}
+
+/// What the envelope of a line says.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stamp {
+    /// When the runtime took the line: nanoseconds since the epoch.
+    pub time: Option<i64>,
+    pub side: Side,
+}
+
+/// As [`push`], for a line out of an envelope. The envelope's time counts rather than the line's own:
+/// it has a zone, and it is there for each line.
+pub(crate) fn push_stamped(
+    line: &[u8],
+    source_bytes: usize,
+    flags: u8,
+    envelope: Stamp,
+    reading: &mut Reading<'_, '_>,
     columns: &mut LineColumns,
 ) {
     let head = parse::head(line);
-    let time = times.stamp_parsed(head.timestamp, context);
-    let flags = LineFlags::new(head.level, flags);
+    let (time, continues) = if reading.groups.continues(envelope.side, line, &head) {
+        (reading.times.stamp_continued(reading.context), LineFlags::CONTINUES)
+    } else {
+        let claim = envelope.time.map(Timestamp::Instant).or(head.timestamp);
+        (reading.times.stamp_parsed(claim, reading.context), 0)
+    };
+    let flags = LineFlags::new(head.level, flags | continues);
     columns.push(time, line.len() as u32, source_bytes as u32, flags);
 }
 
-/// Gives lines whose text was replaced its length: each by where it starts in the source of the columns,
+/// Gives lines whose text was replaced its length: each by where it starts in the text of the columns,
 /// in the order of the lines.
 pub(crate) fn replace_texts(
     columns: &mut LineColumns,
@@ -47,10 +77,12 @@ pub(crate) fn replace_texts(
     let (mut line, mut at) = (0, 0);
     for (start, text_len) in lines {
         while at < start {
-            at += columns.source_lens[line] as usize;
+            at += columns.text_lens[line] as usize + 1;
             line += 1;
         }
+        at += columns.text_lens[line] as usize + 1;
         columns.text_lens[line] = text_len as u32;
+        line += 1;
     }
 }
 
@@ -64,7 +96,9 @@ mod tests {
     fn cut_all(data: &[u8]) -> (usize, LineColumns) {
         let context = ReadContext { read_time: 1_000, live: true, zone: &|_| 0 };
         let mut columns = LineColumns::default();
-        let consumed = cut(data, &mut StreamTimes::default(), &context, &mut columns);
+        let (mut times, mut groups) = (StreamTimes::default(), Groups::default());
+        let mut reading = Reading { times: &mut times, groups: &mut groups, context: &context };
+        let consumed = cut(data, &mut reading, &mut columns);
         (consumed, columns)
     }
 

@@ -15,6 +15,7 @@ impl Reader<'_> {
             last_time: stream.times.last(),
             zone: stream.times.zone_offset_seconds(),
             pem: *stream.pem,
+            groups: stream.text.groups.code(),
         };
         let progress: Vec<Progress> =
             progress.iter().map(|progress| Progress { clock, ..*progress }).collect();

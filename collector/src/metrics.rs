@@ -19,6 +19,7 @@ pub(crate) struct Metrics {
     pub truncations: IntCounter,
     pub lines_rejoined: IntCounter,
     pub partial_lines: IntCounter,
+    pub misfit_lines: IntCounter,
     pub skipped_files: IntCounterVec,
     pub redacted: IntCounterVec,
     pub endless_pem_blocks: IntCounter,
@@ -82,6 +83,10 @@ impl Metrics {
             truncations: counter("truncations_total", "Files found truncated")?,
             lines_rejoined: counter("lines_rejoined_total", "Lines joined across a rotation")?,
             partial_lines: counter("partial_lines_total", "Last lines without a terminator")?,
+            misfit_lines: counter(
+                "misfit_lines_total",
+                "Lines that did not fit the envelope of their file and were kept as they are",
+            )?,
             skipped_files,
             lost_bytes,
             identity_changed,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use glob::{MatchOptions, Pattern};
 use sawlog_transport::StreamId;
 
+use crate::envelope::{Format, known_path};
 use crate::place::{Source, labels};
 use crate::rotation::{self, Age};
 
@@ -201,16 +202,20 @@ pub fn matches_any(glob: &str) -> bool {
 /// The stream of a plain file; `path` without a rotation's suffix.
 pub(crate) fn source(host: &str, path: &Path) -> Source {
     let file = path.as_os_str().as_bytes();
-    let app = path.file_stem().unwrap_or(path.as_os_str()).as_bytes();
+    let stem = path.file_stem().unwrap_or(path.as_os_str()).as_bytes();
+    let known = known_path(path);
+    let app = known.map_or(stem, |known| known.app);
     let labels = labels([
         ("app", app),
         ("service_name", app),
+        ("container", known.map_or(b"", |known| known.container)),
         ("host", host.as_bytes()),
         ("stream", b"file"),
         ("file", file),
     ]);
     let id = StreamId::of_file(host.as_bytes(), b"", b"", b"", file);
-    Source { id, labels: Arc::new(labels), text_only: true }
+    let format = known.map_or(Format::Auto, |known| known.format);
+    Source { id, labels: Arc::new(labels), text_only: true, format }
 }
 
 #[cfg(test)]

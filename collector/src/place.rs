@@ -7,6 +7,7 @@ use std::sync::Arc;
 use sawlog_transport::limits::LABEL_VALUE_BYTES_MAX;
 use sawlog_transport::{Labels, StreamId};
 
+use crate::envelope::Format;
 use crate::rotation::Age;
 use crate::{paths, sandbox};
 
@@ -24,6 +25,8 @@ pub(crate) struct Source {
     pub labels: Arc<Labels>,
     /// Whether files that are not text are to be left out.
     pub text_only: bool,
+    /// In what form its files hold their lines.
+    pub format: Format,
 }
 
 impl Place {

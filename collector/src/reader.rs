@@ -1,26 +1,32 @@
 //! Turns the next bytes of a file into a run: whole lines in place, long lines cut, the first line
 //! of a file joined with what older files hold of it.
 
+mod enveloped;
+
 use std::io;
 use std::sync::Arc;
 
 use sawlog_transport::batch::RunInput;
 use sawlog_transport::limits::{FRAME_TEXT_BYTES_MAX, LINE_BYTES_MAX};
 use sawlog_transport::run::{Piece, PieceKind};
-use sawlog_transport::{LineColumns, LineFlags};
+use sawlog_transport::{LineColumns, LineFlags, StreamId};
 
 use crate::batcher::Batcher;
 use crate::checkpoint::{Progress, StreamClock};
 use crate::clock::Now;
 use crate::content;
+use crate::envelope::Unwrapped;
 use crate::line_head::LineHead;
-use crate::lines;
+use crate::lines::{self, Reading};
 use crate::metrics::Metrics;
 use crate::place::Source;
 use crate::redact::{Block, PemBlock, Redactor};
+use crate::stream_text::StreamText;
 use crate::tail::TailFile;
 use crate::tail_hash::{PREFIX_BYTES, TAIL_BYTES, TailHash};
 use crate::times::{ReadContext, StreamTimes};
+use crate::trace_id;
+use enveloped::SideNames;
 
 /// What one look at a file gave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +55,8 @@ pub(crate) struct Buffers {
     redacted: Block,
     /// Held by each file that is being inflated, to count them.
     inflating: Arc<()>,
+    unwrapped: Unwrapped,
+    sides: SideNames,
 }
 
 impl Buffers {
@@ -61,6 +69,8 @@ impl Buffers {
             progress: Vec::new(),
             redacted: Block::default(),
             inflating: Arc::new(()),
+            unwrapped: Unwrapped::default(),
+            sides: SideNames::new(),
         }
     }
 
@@ -95,10 +105,34 @@ pub(crate) struct Lines<'a> {
     pub times: &'a mut StreamTimes,
     /// The block of a private key whose end has not come yet.
     pub pem: &'a mut PemBlock,
+    /// How its text is read.
+    pub text: &'a mut StreamText,
     /// The beginning of the file's first line, in older files.
     pub head: &'a mut Option<LineHead>,
     /// The older files of the stream.
     pub older: &'a [TailFile],
+}
+
+impl Lines<'_> {
+    /// What older files hold of the file's first line, and how the text is read.
+    fn before(&mut self) -> (Before<'_>, &mut StreamText) {
+        let before = Before { head: self.head.as_ref(), older: self.older, stream: self.source.id };
+        (before, self.text)
+    }
+}
+
+/// The beginning of a line in older files.
+#[derive(Clone, Copy)]
+pub(crate) struct Before<'a> {
+    pub head: Option<&'a LineHead>,
+    pub older: &'a [TailFile],
+    pub stream: StreamId,
+}
+
+impl Before<'_> {
+    fn bytes(&self) -> usize {
+        self.head.map_or(0, LineHead::bytes)
+    }
 }
 
 /// The bytes read around a file's position.
@@ -147,11 +181,14 @@ impl Reader<'_> {
         if let Some(reason) = self.not_text(file, stream, window) {
             return Ok(Outcome::NotText(reason));
         }
+        let envelope = self.envelope(file, stream.text, window)?;
         let read_to = file.read_to;
         let was_inside_cut = file.inside_cut;
         let live = file.is_live();
         if file.inside_cut {
             self.skip_cut(file, stream, window);
+        } else if let Some(envelope) = envelope {
+            self.enveloped(file, stream, window, envelope)?;
         } else if stream.head.is_some() {
             self.join(file, stream, window, live)?;
         } else {
@@ -227,7 +264,9 @@ impl Reader<'_> {
             redactor.block(data, stream.pem, redacted, |event| self.metrics.redaction(event));
             data = &data[..redacted.taken];
         }
-        let consumed = lines::cut(data, stream.times, &context, columns);
+        let groups = &mut stream.text.groups;
+        let mut reading = Reading { times: stream.times, groups, context: &context };
+        let consumed = lines::cut(data, &mut reading, columns);
         lines::replace_texts(
             columns,
             redacted.edits.iter().map(|edit| (edit.start, edit.text_len)),
@@ -336,6 +375,9 @@ impl Reader<'_> {
         let Some(window) = self.fill(file, FRAME_TEXT_BYTES_MAX)? else {
             return Ok(Outcome::Replaced);
         };
+        if let Some(envelope) = self.envelope(file, stream.text, window)? {
+            return self.enveloped_end(file, stream, window, envelope);
+        }
         let head_bytes = stream.head.as_ref().map_or(0, LineHead::bytes);
         if !self.is_unterminated_end(file, head_bytes, window) {
             return Ok(Outcome::End);
@@ -374,6 +416,9 @@ impl Reader<'_> {
     /// # Errors
     /// An older file cannot be read; the line stays.
     pub(crate) fn partial_head(&mut self, stream: &mut Lines<'_>) -> io::Result<()> {
+        if let Some(envelope) = stream.text.last_envelope() {
+            return self.enveloped_head(stream, envelope);
+        }
         self.buffers.begin();
         self.take_head(stream)?;
         let source_bytes = self.source_bytes();
@@ -393,11 +438,20 @@ impl Reader<'_> {
         &mut self,
         file: &mut TailFile,
         head: &mut LineHead,
+        older: &[TailFile],
+        text: &mut StreamText,
     ) -> io::Result<Outcome> {
         let Some(window) = self.fill(file, FRAME_TEXT_BYTES_MAX)? else {
             return Ok(Outcome::Replaced);
         };
-        if !self.is_unterminated_end(file, head.bytes(), window) {
+        let is_open = match self.envelope(file, text, window)? {
+            None => self.is_unterminated_end(file, head.bytes(), window),
+            Some(envelope) => {
+                let before = Before { head: Some(head), older, stream: StreamId(0) };
+                self.is_open_end(file, before, text, window, envelope)?
+            }
+        };
+        if !is_open {
             return Ok(Outcome::Read(0));
         }
         let piece = file.piece(file.read_to + window.data as u64, PieceKind::Text);
@@ -409,14 +463,19 @@ impl Reader<'_> {
 
     /// Begins a line with what older files hold of it.
     fn take_head(&mut self, stream: &mut Lines<'_>) -> io::Result<()> {
-        self.buffers.begin();
-        let Some(head) = stream.head.as_ref() else { return Ok(()) };
-        let Buffers { text, pieces, progress, .. } = &mut *self.buffers;
-        head.read(stream.older, text, pieces, |file| {
-            progress.push(file.progress(stream.source.id, StreamClock::default()));
-        })?;
+        self.read_head(stream.before().0)?;
         *stream.head = None;
         Ok(())
+    }
+
+    /// Reads what older files hold of a line; it stays theirs.
+    fn read_head(&mut self, before: Before<'_>) -> io::Result<()> {
+        self.buffers.begin();
+        let Some(head) = before.head else { return Ok(()) };
+        let Buffers { text, pieces, progress, .. } = &mut *self.buffers;
+        head.read(before.older, text, pieces, |file| {
+            progress.push(file.progress(before.stream, StreamClock::default()));
+        })
     }
 
     fn take_rest(&mut self, file: &TailFile, window: Window, text: usize, consumed: usize) {
@@ -431,7 +490,9 @@ impl Reader<'_> {
     fn one_line(&mut self, stream: &mut Lines<'_>, source_bytes: usize, flags: u8, live: bool) {
         let context = ReadContext { read_time: self.now.wall, live, zone: self.zone };
         let Buffers { text, columns, .. } = &mut *self.buffers;
-        lines::push(text, source_bytes, flags, stream.times, &context, columns);
+        let groups = &mut stream.text.groups;
+        let mut reading = Reading { times: stream.times, groups, context: &context };
+        lines::push(text, source_bytes, flags, &mut reading, columns);
         if let Some(redactor) = &mut self.redactor {
             let is_open = flags & (LineFlags::CUT | LineFlags::PARTIAL) != 0;
             let was_in_block = stream.pem.is_open();
@@ -476,37 +537,46 @@ impl Reader<'_> {
         file.read_to += consumed as u64;
     }
 
-    fn hand_on_text(&mut self, stream: &Lines<'_>) {
+    fn hand_on_text(&mut self, stream: &mut Lines<'_>) {
         let text = std::mem::take(&mut self.buffers.text);
         self.push(stream, &text);
         self.buffers.text = text;
     }
 
-    fn hand_on_redacted(&mut self, stream: &Lines<'_>) {
+    fn hand_on_redacted(&mut self, stream: &mut Lines<'_>) {
         let text = std::mem::take(&mut self.buffers.redacted.text);
         self.push(stream, &text);
         self.buffers.redacted.text = text;
     }
 
-    fn hand_on(&mut self, stream: &Lines<'_>, text: std::ops::Range<usize>) {
+    fn hand_on(&mut self, stream: &mut Lines<'_>, text: std::ops::Range<usize>) {
         let bytes = std::mem::take(&mut self.buffers.bytes);
         self.push(stream, &bytes[text]);
         self.buffers.bytes = bytes;
     }
 
-    fn push(&mut self, stream: &Lines<'_>, text: &[u8]) {
+    fn push(&mut self, stream: &mut Lines<'_>, text: &[u8]) {
+        let unwrapped;
+        let source = if stream.text.last_envelope().is_none() {
+            stream.source
+        } else {
+            unwrapped = stream.text.unwrapped_source(stream.source);
+            &unwrapped
+        };
         let Buffers { columns, pieces, progress, .. } = &mut *self.buffers;
         let clock = StreamClock {
             last_time: stream.times.last(),
             zone: stream.times.zone_offset_seconds(),
             pem: *stream.pem,
+            groups: stream.text.groups.code(),
         };
         for one in progress.iter_mut() {
             one.clock = clock;
         }
         self.metrics.read_bytes.inc_by(pieces.iter().map(Piece::bytes).sum());
         self.metrics.read_lines.inc_by(columns.len() as u64);
+        trace_id::note(text, columns);
         let run = RunInput { read_time: self.now.wall, pieces, lines: columns, text };
-        self.batcher.push(stream.source, run, progress, self.now.monotonic);
+        self.batcher.push(source, run, progress, self.now.monotonic);
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use sawlog_transport::StreamId;
 
 use crate::application;
+use crate::envelope::Format;
 use crate::place::{Source, labels};
 use crate::rotation::{self, Age};
 
@@ -153,7 +154,7 @@ impl Place {
             ("stream", base.as_bytes()),
             ("file", if self.inside.is_empty() { b"" } else { &file }),
         ]);
-        Source { id, labels: Arc::new(labels), text_only: false }
+        Source { id, labels: Arc::new(labels), text_only: false, format: Format::Raw }
     }
 }
 

@@ -13,6 +13,7 @@ use crate::line_head::LineHead;
 use crate::place::Source;
 use crate::reader::{Lines, Outcome, Reader};
 use crate::redact::PemBlock;
+use crate::stream_text::StreamText;
 use crate::sys::Writers;
 use crate::tail::{Copied, Observed, TailFile};
 use crate::times::StreamTimes;
@@ -28,6 +29,8 @@ pub(crate) struct Stream {
     pub times: StreamTimes,
     /// The block of a private key whose end has not come yet.
     pub(crate) pem: PemBlock,
+    /// How its text is read.
+    pub(crate) text: StreamText,
     pub files: Vec<TailFile>,
     /// A line that older files begin and a newer one goes on with.
     pub(crate) head: Option<LineHead>,
@@ -88,12 +91,19 @@ enum Step {
 }
 
 impl Stream {
-    pub(crate) fn new(source: Source, node: NodeId, times: StreamTimes, pem: PemBlock) -> Self {
+    pub(crate) fn new(
+        source: Source,
+        node: NodeId,
+        times: StreamTimes,
+        pem: PemBlock,
+        text: StreamText,
+    ) -> Self {
         Self {
             source,
             node,
             times,
             pem,
+            text,
             files: Vec::new(),
             head: None,
             listings: 0,
@@ -245,8 +255,14 @@ impl Stream {
         let goes_on_here = self.head.as_ref().is_some_and(|head| head.continued_in == file.key());
         let mut no_head = None;
         let head = if goes_on_here { &mut self.head } else { &mut no_head };
-        let mut lines =
-            Lines { source: &self.source, times: &mut self.times, pem: &mut self.pem, head, older };
+        let mut lines = Lines {
+            source: &self.source,
+            times: &mut self.times,
+            pem: &mut self.pem,
+            text: &mut self.text,
+            head,
+            older,
+        };
         how(turn.reader, file, &mut lines)
     }
 
@@ -359,7 +375,8 @@ impl Stream {
             return Ok(self.step_of(index, outcome, turn));
         }
         let head = self.head.get_or_insert_with(|| LineHead::new(continued_in));
-        let outcome = turn.reader.leave_open(&mut self.files[index], head)?;
+        let (older, rest) = self.files.split_at_mut(index);
+        let outcome = turn.reader.leave_open(&mut rest[0], head, older, &mut self.text)?;
         if outcome == Outcome::End {
             head.continued_in = continued_in;
             // What was looked at there was not looked at as the rest of a line.
@@ -439,6 +456,7 @@ impl Stream {
             source: &self.source,
             times: &mut self.times,
             pem: &mut self.pem,
+            text: &mut self.text,
             head: &mut self.head,
             older: &self.files,
         };

@@ -9,6 +9,7 @@ mod corpus;
 mod crash_points;
 mod demo;
 mod exactly_once;
+mod formats;
 #[cfg(feature = "kafka")]
 mod kafka;
 mod listing_commands;

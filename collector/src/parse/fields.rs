@@ -151,7 +151,7 @@ fn skip_word(input: &[u8]) -> &[u8] {
 
 /// The length of the quoted text that the input begins with, quotes included; all of the input if
 /// its end is not there.
-pub(super) fn quoted_len(input: &[u8]) -> usize {
+pub(crate) fn quoted_len(input: &[u8]) -> usize {
     let mut at = 1;
     while let Some(found) = memchr2(b'"', b'\\', &input[at..]) {
         at += found + 1;

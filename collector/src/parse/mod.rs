@@ -14,6 +14,7 @@ use sawlog_transport::Level;
 pub use timestamp::Timestamp;
 
 use fields::Wanted;
+pub(crate) use fields::quoted_len;
 
 /// How much of a line is looked at, in bytes: times at the start, words that name a level.
 pub const PREFIX_BYTES: usize = 256;
@@ -44,6 +45,18 @@ pub fn timestamp(line: &[u8]) -> Option<Timestamp> {
 /// The level a line claims; the first claim counts.
 pub fn level(line: &[u8]) -> Level {
     inspect(line, Wanted { time: false, level: true }).level
+}
+
+/// A time with a zone at the very start of `text`, in nanoseconds since the epoch, and what follows it.
+pub(crate) fn leading_instant(text: &[u8]) -> Option<(i64, &[u8])> {
+    // As RFC 3339 has it: the `T` tells it from the other forms.
+    if text.get(10) != Some(&b'T') {
+        return None;
+    }
+    match timestamp::leading(text) {
+        Ok((rest, Timestamp::Instant(time))) => Some((time, rest)),
+        _ => None,
+    }
 }
 
 fn inspect(line: &[u8], wanted: Wanted) -> Head {

@@ -2,6 +2,7 @@
 
 mod churn;
 mod fixture;
+mod formats;
 mod model;
 mod redaction;
 mod scenarios;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use sawlog_transport::lines::decode_metadata;
 use sawlog_transport::run::{Addresses, Piece, PieceKind};
 use sawlog_transport::{
     Ack, AckSender, Batch, GenerationId, Labels, LineColumns, LineFlags, Position, Producer,
@@ -77,6 +78,7 @@ pub(super) struct StoredLine {
     pub flags: u8,
     pub time: i64,
     pub pieces: Vec<Piece>,
+    pub metadata: Vec<(String, Vec<u8>)>,
 }
 
 #[derive(Default)]
@@ -118,6 +120,8 @@ pub(super) struct Store {
     /// Bytes that came again.
     pub duplicates: u64,
     pub batches: u64,
+    /// Lines came in envelopes: their source cannot be told from their text.
+    pub envelopes: bool,
 }
 
 impl Store {
@@ -159,6 +163,10 @@ impl Store {
                 let flags = columns.flags[line].0;
                 let source_bytes = columns.source_lens[line] as usize;
                 self.take_line(entry.id, own, source_bytes, flags, columns.times[line], pieces);
+                let stored = self.streams.entry(entry.id).or_default();
+                if let Some(stored) = stored.lines.last_mut() {
+                    stored.metadata = decode_metadata(columns.metadata_of(line));
+                }
             }
         }
     }
@@ -194,7 +202,7 @@ impl Store {
         pieces: Vec<Piece>,
     ) {
         // What a redacted line was is nowhere to be seen: only how long it was.
-        let redacted = memchr::memmem::find(text, b"[redacted:").is_some();
+        let redacted = self.envelopes || memchr::memmem::find(text, b"[redacted:").is_some();
         let mut source = if redacted { vec![b'?'; source_bytes] } else { text.to_vec() };
         let unterminated = flags & (LineFlags::PARTIAL | LineFlags::CUT) != 0;
         if !unterminated && !redacted {
@@ -226,7 +234,7 @@ impl Store {
                 new.pop();
             }
             let lines = &mut self.streams.entry(stream).or_default().lines;
-            lines.push(StoredLine { text: new, flags, time, pieces });
+            lines.push(StoredLine { text: new, flags, time, pieces, metadata: Vec::new() });
         }
     }
 

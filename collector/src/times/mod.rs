@@ -91,6 +91,13 @@ impl StreamTimes {
         time
     }
 
+    /// The time of a line that continues the entry before it: just behind that, whenever it was read.
+    pub(crate) fn stamp_continued(&mut self, ctx: &ReadContext<'_>) -> i64 {
+        let time = self.last.map_or(ctx.read_time, |last| last.saturating_add(1));
+        self.last = Some(time);
+        time
+    }
+
     /// A believed time, moved just behind the one before it if it steps back by no more than jitter.
     fn follow(&self, time: i64) -> i64 {
         match self.last {
