@@ -141,7 +141,7 @@ fn lines(c: &mut Criterion) {
 }
 
 /// The collector: the look for secrets, in place where there are none. What it may cost is a part of the
-/// compression of the same text.
+/// compression of the same text. `look` is what all lines cost, `redact` adds the suspicious ones.
 fn redaction(c: &mut Criterion) {
     let mut group = group(c, "collector redaction");
     let dir = tempfile::tempdir().expect("a temporary folder");
@@ -159,6 +159,10 @@ fn redaction(c: &mut Criterion) {
                 };
                 turn.texts().map(&mut redact).sum::<usize>()
             });
+        });
+        group.bench_with_input(BenchmarkId::new("look", corpus.name()), &turn, |b, turn| {
+            let look = |text| redactor.suspicious_lines(black_box(text));
+            b.iter(|| turn.texts().map(look).sum::<usize>());
         });
         group.bench_with_input(
             BenchmarkId::new("floor zstd-1", corpus.name()),

@@ -1,61 +1,20 @@
 //! Numbers of payment cards: an issuer's prefix, a length that it uses, and the Luhn check.
 
+use super::card_starts;
 use super::kind::Kind;
 use super::scan::{Scan, Span};
 
 /// The fewest digits of a number. There were Visa cards of 13, which milliseconds since 1970 have too.
-const DIGITS_MIN: usize = 14;
+const DIGITS_MIN: usize = card_starts::NUMBER_BYTES_MIN;
 /// The most digits of a number.
 const DIGITS_MAX: usize = 19;
-/// How far a run of digits, spaces and dashes is looked at in both directions.
-const RUN_BYTES_MAX: usize = 4 * DIGITS_MAX;
-
-/// How many bytes a look for numbers steps over.
-const PROBE_STEP: usize = 7;
 
 /// How numbers are grouped where they are.
 const GROUPS: [&[usize]; 4] = [&[4, 4, 4, 4], &[4, 6, 5], &[4, 6, 4], &[4, 4, 4, 4, 3]];
 
 /// The first number from `from` on: where it starts and ends.
-///
-/// The shortest has 14 bytes, and so covers eight bytes that start at a multiple of seven, wherever the
-/// count begins: looking at those misses none.
 pub(super) fn next(text: &[u8], from: usize) -> Option<(usize, usize)> {
-    let mut at = from;
-    while let Some(bytes) = text.get(at..).and_then(<[u8]>::first_chunk) {
-        if !may_be_inside(u64::from_le_bytes(*bytes)) {
-            at += PROBE_STEP;
-            continue;
-        }
-        let part = |byte: &&u8| is_part(**byte);
-        let start = at - text[from..at].iter().rev().take(RUN_BYTES_MAX).take_while(part).count();
-        let length = text[at..].iter().take(RUN_BYTES_MAX).take_while(part).count();
-        let end = at + length;
-        let digits = text[start..end].iter().filter(|byte| **byte >= b'0').count();
-        if digits >= DIGITS_MIN
-            && let Some(found) = (start..end).find_map(|start| number_at(text, start))
-        {
-            return Some(found);
-        }
-        at += if length < RUN_BYTES_MAX { length } else { PROBE_STEP };
-    }
-    None
-}
-
-/// Whether eight bytes may be inside of a number: digits, and at most two spaces or dashes.
-fn may_be_inside(bytes: u64) -> bool {
-    const EACH: u64 = 0x0101_0101_0101_0101;
-    const TOP: u64 = 0x80 * EACH;
-    // Without a branch: what is a date in one line is text in the next, and no guess is right.
-    let outside = (bytes & (0xe0 * EACH)) ^ (0x20 * EACH);
-    let low = bytes & (0x1f * EACH);
-    // Additions stay within their bytes, since these are below 0x20.
-    let is_zero = |low: u64| !(low + 0x7f * EACH) & TOP;
-    let digits = (low << 3) & !((low + 6 * EACH) << 2) & TOP;
-    let separators = is_zero(low) | is_zero(low ^ (0x0d * EACH));
-    let but_one = separators & separators.wrapping_sub(1);
-    let but_two = but_one & but_one.wrapping_sub(1);
-    (outside | ((digits | separators) ^ TOP) | but_two) == 0
+    card_starts::find_map(text, from, |start| number_at(text, start))
 }
 
 pub(super) fn find(scan: &mut Scan<'_>) {
@@ -86,11 +45,8 @@ fn is_part(byte: u8) -> bool {
 }
 
 fn starts_here(text: &[u8], start: usize) -> bool {
-    let before = start.checked_sub(1).map(|at| text[at]);
     text[start].is_ascii_digit()
-        && !before.is_some_and(|byte| {
-            byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | b'+')
-        })
+        && start.checked_sub(1).is_none_or(|before| card_starts::may_follow(text[before]))
 }
 
 /// The number that starts here; its end.
@@ -179,6 +135,8 @@ fn luhn(digits: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -226,21 +184,45 @@ mod tests {
         }
     }
 
-    #[test]
-    fn eight_bytes_are_told_as_each_byte_is() {
-        for bytes in [
-            "41111111", "4111 111", " 1111 11", "-1234-12", "4111:111", "1.111111", "  123456",
-            "12 34 56", "abcdefgh", "1234567a", "1234567?", "/1234567", "00000000", "99999999",
-            "1234567 ",
-        ] {
-            let parts =
-                bytes.bytes().all(is_part) && bytes.bytes().filter(u8::is_ascii_digit).count() >= 6;
-            let chunk = bytes.as_bytes().first_chunk().expect("eight");
-            assert_eq!(may_be_inside(u64::from_le_bytes(*chunk)), parts, "{bytes}");
-        }
-        for byte in 0..=255u8 {
-            let bytes = [b'1', b'2', b'3', byte, b'5', b'6', b'7', b'8'];
-            assert_eq!(may_be_inside(u64::from_le_bytes(bytes)), is_part(byte), "{byte}");
+    /// Pieces that make numbers, halves of numbers, and what stands around them.
+    fn pieces() -> impl Strategy<Value = String> {
+        let known = [
+            "4111111111111111",
+            "4111",
+            "1111",
+            "378282",
+            "10005",
+            "3782",
+            "30569309025904",
+            "4",
+            "2223003122003222",
+            " ",
+            "-",
+            "  ",
+            ",",
+            "x",
+            "2026-11-22",
+            "=",
+            ".",
+            "6011",
+            "0",
+            "7",
+        ];
+        let piece = prop_oneof![
+            9 => proptest::sample::select(known.to_vec()).prop_map(str::to_owned),
+            1 => " {1,70}",
+            1 => "[0-9]{1,70}",
+        ];
+        proptest::collection::vec(piece, 0..16).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        /// Looks at some places find what a look at each place finds.
+        #[test]
+        fn the_next_one_is_the_first_that_there_is(text in pieces(), from in 0..40usize) {
+            let from = from.min(text.len());
+            let first = (from..text.len()).find_map(|start| number_at(text.as_bytes(), start));
+            prop_assert_eq!(next(text.as_bytes(), from), first);
         }
     }
 

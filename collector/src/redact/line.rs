@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use sawlog_transport::limits::LINE_BYTES_MAX;
 
 use super::Event;
+use super::anchors::Anchors;
 use super::exact::Exact;
 use super::needles::Needles;
 use super::pem::PemBlock;
@@ -17,6 +18,7 @@ const PASSES_MAX: usize = 6;
 
 /// What is searched for.
 pub(super) struct Searches {
+    pub(super) anchors: Anchors,
     pub(super) needles: Needles,
     pub(super) exact: Option<Exact>,
 }

@@ -1,6 +1,8 @@
 //! Takes secrets out of lines before they leave the process: most blocks pass in place after one look,
 //! suspicious lines are judged one by one, and what cannot be judged is not handed on.
 
+mod anchors;
+mod card_starts;
 mod cards;
 mod exact;
 mod headers;
@@ -8,6 +10,8 @@ mod keys;
 mod kind;
 mod line;
 mod names;
+#[cfg(test)]
+mod near_secrets;
 mod needles;
 mod pairs;
 mod pem;
@@ -25,6 +29,7 @@ use std::path::{Path, PathBuf};
 
 use sawlog_transport::limits::{FRAME_LINES_MAX, FRAME_TEXT_BYTES_MAX};
 
+use anchors::Anchors;
 use exact::Exact;
 pub use kind::Kind;
 use line::{Judge, Searches};
@@ -97,7 +102,7 @@ impl Redactor {
             .map_err(|source| RedactorError::Key { dir: data_dir.to_owned(), source })?;
         let (files, secrets) = SecretFiles::open(secret_files.to_vec())?;
         let exact = Exact::new(secrets).map_err(SecretFileError::TooMany)?;
-        let searches = Searches { needles: Needles::new(), exact };
+        let searches = Searches { anchors: Anchors::new(), needles: Needles::new(), exact };
         Ok(Self { searches, files, judge: Judge::new(key) })
     }
 
@@ -125,7 +130,7 @@ impl Redactor {
         out.begin(end);
         let mut data = &data[..end];
         let mut prefilter =
-            Prefilter::new(data, &self.searches.needles, self.searches.exact.as_ref());
+            Prefilter::new(data, &self.searches.anchors, self.searches.exact.as_ref());
         let mut from = 0;
         while let Some(start) =
             if pem.is_open() && from < data.len() { Some(from) } else { prefilter.next(from) }
@@ -152,6 +157,20 @@ impl Redactor {
             from = start + length + 1;
         }
         out.finish(data);
+    }
+
+    /// How many of the whole lines of `data` the detectors would be asked about: the others cost only the
+    /// look that says so.
+    pub fn suspicious_lines(&self, data: &[u8]) -> usize {
+        let mut prefilter =
+            Prefilter::new(data, &self.searches.anchors, self.searches.exact.as_ref());
+        let (mut from, mut lines) = (0, 0);
+        while let Some(start) = prefilter.next(from) {
+            let Some(length) = memchr::memchr(b'\n', &data[start..]) else { break };
+            lines += 1;
+            from = start + length + 1;
+        }
+        lines
     }
 
     /// Takes the secrets out of one line without its terminator. With `open` it goes on behind what is

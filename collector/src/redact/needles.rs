@@ -1,4 +1,4 @@
-//! The literals one of which stands in every secret of a shape, and one pass that finds them all.
+//! The literals one of which stands in every secret of a shape, and the passes that find them in a line.
 
 use aho_corasick::packed::{Config, MatchKind, Searcher};
 use aho_corasick::{AhoCorasick, Span};
@@ -90,9 +90,6 @@ const LITERALS: [(&str, Family); 58] = [
 /// many: three passes over a block take half of the time of one.
 const PASS_LITERALS: usize = 32;
 
-/// How many passes there are.
-pub(super) const PASSES: usize = (LITERALS.len() + SHAPES.len()).div_ceil(PASS_LITERALS);
-
 /// Finds the literals, some of them in each pass.
 pub(super) struct Needles {
     passes: Vec<Pass>,
@@ -104,17 +101,23 @@ pub(super) struct Pass {
     literals: Vec<(usize, Family)>,
 }
 
-enum Search {
+/// A search for several literals at once.
+pub(super) enum Search {
     /// Vector instructions, some gigabytes per second.
     Packed(Box<Searcher>),
     /// Machines without them.
     Automaton(Box<AhoCorasick>),
 }
 
+/// All literals, and what each may be a part of.
+pub(super) fn literals() -> impl Iterator<Item = (&'static str, Family)> {
+    let keys = SHAPES.iter().enumerate().map(|(n, shape)| (shape.prefix, Family::Key(n)));
+    LITERALS.into_iter().chain(keys)
+}
+
 impl Needles {
     pub(super) fn new() -> Self {
-        let keys = SHAPES.iter().enumerate().map(|(n, shape)| (shape.prefix, Family::Key(n)));
-        let all: Vec<(&str, Family)> = LITERALS.into_iter().chain(keys).collect();
+        let all: Vec<(&str, Family)> = literals().collect();
         Self { passes: all.chunks(PASS_LITERALS).map(Pass::new).collect() }
     }
 
@@ -126,11 +129,8 @@ impl Needles {
 impl Pass {
     fn new(literals: &[(&str, Family)]) -> Self {
         let texts: Vec<&str> = literals.iter().map(|(literal, _)| *literal).collect();
-        let mut config = Config::new();
-        config.match_kind(MatchKind::LeftmostFirst).heuristic_pattern_limits(false);
-        let packed = config.builder().extend(&texts).build();
         Self {
-            search: packed.map(Box::new).map_or_else(|| Search::automaton(&texts), Search::Packed),
+            search: Search::new(&texts),
             literals: literals.iter().map(|(text, family)| (text.len(), *family)).collect(),
         }
     }
@@ -144,6 +144,13 @@ impl Pass {
 }
 
 impl Search {
+    pub(super) fn new(literals: &[&str]) -> Self {
+        let mut config = Config::new();
+        config.match_kind(MatchKind::LeftmostFirst).heuristic_pattern_limits(false);
+        let packed = config.builder().extend(literals).build();
+        packed.map(Box::new).map_or_else(|| Self::automaton(literals), Self::Packed)
+    }
+
     fn automaton(literals: &[&str]) -> Self {
         let automaton = AhoCorasick::builder()
             .match_kind(aho_corasick::MatchKind::LeftmostFirst)
@@ -152,7 +159,8 @@ impl Search {
         Self::Automaton(Box::new(automaton))
     }
 
-    fn next(&self, text: &[u8], from: usize) -> Option<(usize, usize)> {
+    /// The first literal from `from` on: which one, and where it starts.
+    pub(super) fn next(&self, text: &[u8], from: usize) -> Option<(usize, usize)> {
         if from >= text.len() {
             return None;
         }
@@ -175,11 +183,7 @@ mod tests {
 
     #[test]
     fn literals_are_long_enough_and_none_hides_another() {
-        let all: Vec<&str> = LITERALS
-            .iter()
-            .map(|(literal, _)| *literal)
-            .chain(SHAPES.iter().map(|shape| shape.prefix))
-            .collect();
+        let all: Vec<&str> = literals().map(|(literal, _)| literal).collect();
         for (n, literal) in all.iter().enumerate() {
             assert!(literal.len() >= 4, "{literal}");
             let hides = |(m, other): (usize, &&str)| m != n && other.starts_with(literal);
@@ -190,9 +194,8 @@ mod tests {
     #[test]
     fn both_searches_find_the_same() {
         let needles = Needles::new();
-        assert_eq!(needles.passes.len(), PASSES);
-        let keys = SHAPES.iter().enumerate().map(|(n, shape)| (shape.prefix, Family::Key(n)));
-        let all: Vec<(&str, Family)> = LITERALS.into_iter().chain(keys).collect();
+        assert_eq!(needles.passes.len(), literals().count().div_ceil(PASS_LITERALS));
+        let all: Vec<(&str, Family)> = literals().collect();
         for (pass, literals) in needles.passes.iter().zip(all.chunks(PASS_LITERALS)) {
             let texts: Vec<&str> = literals.iter().map(|(text, _)| *text).collect();
             let automaton = Search::automaton(&texts);

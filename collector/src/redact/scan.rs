@@ -95,22 +95,34 @@ impl<'a> Scan<'a> {
         Ok(endless)
     }
 
+    /// Runs the detector of a literal that stands from `start` to `end`.
+    fn find_at(&mut self, family: Family, start: usize, end: usize) {
+        match family {
+            Family::Key(shape) => keys::find(self, &keys::SHAPES[shape], start),
+            Family::Jwt => keys::find_jwt(self, start),
+            Family::Authorization => headers::find_authorization(self, end),
+            Family::Cookie => headers::find_cookie(self, end),
+            Family::Bearer => headers::find_scheme(self, end, false),
+            Family::Basic => headers::find_scheme(self, end, true),
+            Family::Name => pairs::find(self, start),
+            Family::Pem | Family::Colour => {}
+        }
+    }
+
+    /// Whether a literal that stands from `start` to `end` shows a secret, or asks for too much work to
+    /// tell.
+    pub(super) fn has_secret_at(mut self, family: Family, start: usize, end: usize) -> bool {
+        self.find_at(family, start, end);
+        self.over || !self.spans.is_empty()
+    }
+
     fn find_needles(&mut self, pass: &Pass) {
         let mut at = 0;
         while let Some((family, start, end)) = pass.next(self.text, at) {
             if !self.spend(end - at) {
                 return;
             }
-            match family {
-                Family::Key(shape) => keys::find(self, &keys::SHAPES[shape], start),
-                Family::Jwt => keys::find_jwt(self, start),
-                Family::Authorization => headers::find_authorization(self, end),
-                Family::Cookie => headers::find_cookie(self, end),
-                Family::Bearer => headers::find_scheme(self, end, false),
-                Family::Basic => headers::find_scheme(self, end, true),
-                Family::Name => pairs::find(self, start),
-                Family::Pem | Family::Colour => {}
-            }
+            self.find_at(family, start, end);
             at = start + 1;
         }
     }

@@ -18,12 +18,20 @@ pub(super) fn panic_at(line: &[u8]) {
 pub(super) fn redactor(secrets: &[&[u8]]) -> Redactor {
     let (files, _) = SecretFiles::open(Vec::new()).expect("no files");
     let secrets = secrets.iter().map(|secret| secret.to_vec()).collect();
-    let searches = Searches { needles: Needles::new(), exact: Exact::new(secrets).expect("few") };
+    let searches = Searches {
+        anchors: Anchors::new(),
+        needles: Needles::new(),
+        exact: Exact::new(secrets).expect("few"),
+    };
     Redactor { searches, files, judge: Judge::new(TagKey::new(KEY)) }
 }
 
 /// The text of a block after redaction, all turns together, and what happened.
-fn block(redactor: &mut Redactor, data: &[u8], pem: &mut PemBlock) -> (Vec<u8>, Vec<Event>) {
+pub(super) fn block(
+    redactor: &mut Redactor,
+    data: &[u8],
+    pem: &mut PemBlock,
+) -> (Vec<u8>, Vec<Event>) {
     let (mut text, mut events, mut at) = (Vec::new(), Vec::new(), 0);
     let mut out = Block::default();
     while at < data.len() {

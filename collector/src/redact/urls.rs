@@ -6,6 +6,10 @@ use super::tag;
 
 /// How far before its `@` a URL may begin, in bytes.
 const USERINFO_BYTES_MAX: usize = 1024;
+/// A letter and `://`.
+const URL_BYTES_MIN: usize = 4;
+/// So many `@` of one URL are looked at alone; one with more is left to the detectors, whose work is bounded.
+const ASKED_MAX: u32 = 8;
 /// A user without a password is a token from this length on, if it has digits.
 const TOKEN_BYTES_MIN: usize = 16;
 
@@ -26,9 +30,26 @@ pub(super) fn find(scan: &mut Scan<'_>) {
     }
 }
 
-/// Whether an `@` may end credentials: a URL begins before it.
-pub(super) fn is_behind_url(text: &[u8], at: usize) -> bool {
-    userinfo(text, at.saturating_sub(USERINFO_BYTES_MAX), at).is_some()
+/// Walks through the `@` of a text, and tells those behind which it may be that credentials end.
+#[derive(Default)]
+pub(super) struct Walk {
+    /// What stands before it was looked at for nothing.
+    new: usize,
+    /// Where the credentials before the last `@` would begin, and how many were asked for there.
+    url: Option<(usize, u32)>,
+}
+
+impl Walk {
+    /// Whether credentials end at this `@`, which is behind all that were asked for.
+    pub(super) fn ends_credentials(&mut self, text: &[u8], at: usize) -> bool {
+        let start = userinfo(text, at.saturating_sub(USERINFO_BYTES_MAX).max(self.new), at);
+        // Of what was looked at, only the URL may matter to the next one.
+        self.new = start.map_or(at + 1, |start| start.saturating_sub(URL_BYTES_MIN));
+        let Some(start) = start else { return false };
+        let asked = self.url.filter(|url| url.0 == start).map_or(0, |url| url.1);
+        self.url = Some((start, asked + 1));
+        asked >= ASKED_MAX || secret(text, start, at).is_some()
+    }
 }
 
 /// A URL at the end of a line that was cut: its `@` may be what was cut off.
@@ -46,35 +67,40 @@ fn userinfo(text: &[u8], from: usize, end: usize) -> Option<usize> {
         |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, b'"' | b'\'' | b'<' | b'>' | b'`');
     let from = text[from..end].iter().rposition(is_foreign).map_or(from, |at| from + at + 1);
     let start = from + memchr::memmem::rfind(&text[from..end], b"://")? + 3;
-    let before = start.checked_sub(4).map(|at| text[at]);
+    let before = start.checked_sub(URL_BYTES_MIN).map(|at| text[at]);
     before.is_some_and(|byte| byte.is_ascii_alphanumeric()).then_some(start)
 }
 
 fn push(scan: &mut Scan<'_>, start: usize, end: usize) {
-    let userinfo = &scan.text[start..end];
-    if tag::is_tag(userinfo) {
-        return;
+    if let Some(secret) = secret(scan.text, start, end) {
+        scan.push(Span::new(secret, end, Kind::Url));
     }
-    let colon = memchr::memchr(b':', userinfo);
+}
+
+/// Where the secret of credentials begins; `None` if they have none.
+fn secret(text: &[u8], start: usize, end: usize) -> Option<usize> {
+    let userinfo = &text[start..end];
+    if tag::is_tag(userinfo) {
+        return None;
+    }
+    let is_cut = end == text.len();
     let slash = memchr::memchr3(b'/', b'?', b'#', userinfo).unwrap_or(userinfo.len());
-    let secret = match colon {
-        Some(colon) if slash < colon => return,
+    let secret = match memchr::memchr(b':', userinfo) {
+        Some(colon) if slash < colon => return None,
         Some(colon) => {
             let is_port = userinfo[colon + 1..slash].iter().all(u8::is_ascii_digit);
-            if is_port && (slash < userinfo.len() || end == scan.text.len()) {
-                return;
+            if is_port && (slash < userinfo.len() || is_cut) {
+                return None;
             }
             start + colon + 1
         }
-        None if slash < userinfo.len() || userinfo.len() < TOKEN_BYTES_MIN => return,
-        None if !userinfo.iter().any(u8::is_ascii_digit) || end == scan.text.len() => return,
+        None if slash < userinfo.len() || userinfo.len() < TOKEN_BYTES_MIN => return None,
+        None if !userinfo.iter().any(u8::is_ascii_digit) || is_cut => return None,
         None => start,
     };
-    let value = &scan.text[secret..end];
+    let value = &text[secret..end];
     let is_name = value.starts_with(b"$")
         || value.starts_with(b"{")
         || value.iter().all(|byte| *byte == b'*');
-    if !value.is_empty() && !is_name && !tag::is_tag(value) {
-        scan.push(Span::new(secret, end, Kind::Url));
-    }
+    (!value.is_empty() && !is_name && !tag::is_tag(value)).then_some(secret)
 }

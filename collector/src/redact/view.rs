@@ -64,7 +64,8 @@ fn next_escape(line: &[u8], from: usize) -> Option<usize> {
     candidates.map(|at| from + at).find(|at| line[*at] == 0x1b || is_escaped(&line[*at..]))
 }
 
-fn is_escaped(text: &[u8]) -> bool {
+/// Whether a control sequence may begin here, in its escaped form.
+pub(super) fn is_escaped(text: &[u8]) -> bool {
     ESCAPED.iter().any(|escape| text.starts_with(escape))
 }
 
