@@ -2,6 +2,7 @@
 //! of a file joined with what older files hold of it.
 
 mod enveloped;
+mod unwrapped_runs;
 
 use std::io;
 use std::sync::Arc;

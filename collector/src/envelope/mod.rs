@@ -5,6 +5,8 @@ mod docker;
 mod known_paths;
 mod unescape;
 mod unwrap;
+#[cfg(test)]
+mod unwrap_tests;
 
 use sawlog_transport::limits::FRAME_TEXT_BYTES_MAX;
 

@@ -2,27 +2,26 @@
 //! and hands on text without secrets, as the plain path does.
 
 use std::io;
-use std::ops::Range;
 
 use bytes::Bytes;
-use sawlog_transport::LineFlags;
-use sawlog_transport::limits::{FRAME_LINES_MAX, FRAME_TEXT_BYTES_MAX, LINE_BYTES_MAX};
+use sawlog_transport::limits::{FRAME_TEXT_BYTES_MAX, LINE_BYTES_MAX};
 use sawlog_transport::lines::encode_metadata;
-use sawlog_transport::run::{Addresses, Piece, PieceKind};
+use sawlog_transport::run::PieceKind;
 
 use super::{Before, Buffers, Lines, Outcome, Reader, Window};
-use crate::envelope::{DETECT_BYTES, Ending, Envelope, Item, Unwrapped};
+use crate::envelope::{DETECT_BYTES, Ending, Envelope};
 use crate::group::Side;
-use crate::lines::{self, Reading, Stamp};
-use crate::redact::PemBlock;
 use crate::stream_text::{Known, StreamText};
 use crate::tail::TailFile;
-use crate::times::ReadContext;
 
 /// The structured metadata that says to which side a line was written.
 pub(super) struct SideNames([Bytes; 2]);
 
 impl SideNames {
+    pub(super) fn of(&self, side: Side) -> Bytes {
+        self.0[side as usize].clone()
+    }
+
     pub(super) fn new() -> Self {
         Self([&b"stdout"[..], b"stderr"].map(|name| encode_metadata([("stream", name)]).into()))
     }
@@ -72,7 +71,7 @@ impl Reader<'_> {
             return Ok(());
         }
         self.hand_on_unwrapped(file, stream, window, consumed);
-        if window.data < FRAME_TEXT_BYTES_MAX {
+        if !is_full {
             // No line ends in the rest.
             file.scanned_to = file.read_to + (window.data - consumed) as u64;
         }
@@ -185,205 +184,4 @@ impl Reader<'_> {
         self.advance(file, stream, window, consumed);
         self.hand_on_items(stream, live);
     }
-
-    /// Hands on the items, whose source are the pieces. It takes one run, unless secrets or line ends
-    /// make the text longer than a frame; the files' progress goes with the last.
-    fn hand_on_items(&mut self, stream: &mut Lines<'_>, live: bool) {
-        let unwrapped = std::mem::take(&mut self.buffers.unwrapped);
-        let pieces = std::mem::take(&mut self.buffers.pieces);
-        let progress = std::mem::take(&mut self.buffers.progress);
-        let mut walk =
-            Walk { unwrapped: &unwrapped, item: 0, text: 0, addresses: Addresses::new(&pieces) };
-        while walk.item < unwrapped.items.len() {
-            let chunk = walk.chunk();
-            let taken = self.run_of(stream, &mut walk, chunk, live);
-            if walk.item == unwrapped.items.len() {
-                self.buffers.progress.clone_from(&progress);
-            }
-            match taken {
-                Text::AsItWas(range) => self.push(stream, &unwrapped.text[range]),
-                Text::Redacted => {
-                    let text = std::mem::take(&mut self.buffers.redacted.text);
-                    self.push(stream, &text);
-                    self.buffers.redacted.text = text;
-                }
-                Text::Line => {
-                    let text = std::mem::take(&mut self.buffers.text);
-                    self.push(stream, &text);
-                    self.buffers.text = text;
-                }
-            }
-        }
-        self.buffers.pieces = pieces;
-        self.buffers.unwrapped = unwrapped;
-    }
-
-    /// Makes a run of the next items, at most those of `chunk`, and moves the walk behind them.
-    fn run_of(
-        &mut self,
-        stream: &mut Lines<'_>,
-        walk: &mut Walk<'_>,
-        chunk: Range<usize>,
-        live: bool,
-    ) -> Text {
-        self.buffers.columns.clear();
-        self.buffers.pieces.clear();
-        let start = walk.text;
-        let end = start + text_bytes(&walk.unwrapped.items[chunk.clone()]);
-        let is_open = walk.unwrapped.items[chunk.start].flags & OPEN != 0;
-        if is_open {
-            self.columns_of(stream, walk, end, live);
-            return self.open_line(
-                stream,
-                &walk.unwrapped.text[start..end],
-                chunk.start,
-                walk.unwrapped,
-            );
-        }
-        let Buffers { redacted, .. } = &mut *self.buffers;
-        redacted.edits.clear();
-        let mut taken = end - start;
-        if let Some(redactor) = &mut self.redactor {
-            let told = |event| self.metrics.redaction(event);
-            redactor.block(&walk.unwrapped.text[start..end], stream.pem, redacted, told);
-            taken = redacted.taken;
-        }
-        self.columns_of(stream, walk, start + taken, live);
-        let Buffers { redacted, columns, .. } = &mut *self.buffers;
-        if redacted.edits.is_empty() {
-            return Text::AsItWas(start..start + taken);
-        }
-        lines::replace_texts(
-            columns,
-            redacted.edits.iter().map(|edit| (edit.start, edit.text_len)),
-        );
-        Text::Redacted
-    }
-
-    /// A line that goes on behind what is there, alone in its run.
-    fn open_line(
-        &mut self,
-        stream: &mut Lines<'_>,
-        text: &[u8],
-        item: usize,
-        unwrapped: &Unwrapped,
-    ) -> Text {
-        let Buffers { text: line, columns, .. } = &mut *self.buffers;
-        line.clear();
-        line.extend_from_slice(text.strip_suffix(b"\n").unwrap_or(text));
-        if let Some(redactor) = &mut self.redactor {
-            let was_in_block = stream.pem.is_open();
-            let told = |event| self.metrics.redaction(event);
-            if let Some(redacted) = redactor.line(line, true, stream.pem, told) {
-                columns.text_lens[0] = redacted.len() as u32;
-                line.clear();
-                line.extend_from_slice(redacted);
-            }
-            if unwrapped.items[item].flags & LineFlags::CUT != 0 && !was_in_block {
-                // The end of a block that is one line is in the part that is left out.
-                *stream.pem = PemBlock::default();
-            }
-        }
-        line.push(b'\n');
-        Text::Line
-    }
-
-    /// Fills the columns and the pieces with the items up to that whose text ends at `text_end`.
-    fn columns_of(
-        &mut self,
-        stream: &mut Lines<'_>,
-        walk: &mut Walk<'_>,
-        text_end: usize,
-        live: bool,
-    ) {
-        let context = ReadContext { read_time: self.now.wall, live, zone: self.zone };
-        let groups = &mut stream.text.groups;
-        let mut reading = Reading { times: stream.times, groups, context: &context };
-        let Buffers { columns, pieces, sides, .. } = &mut *self.buffers;
-        while let Some(item) = walk.next(text_end) {
-            let first = pieces.len();
-            walk.addresses.next_pieces(u64::from(item.source_len), pieces);
-            if item.left_out {
-                pieces[first..].iter_mut().for_each(|piece| piece.kind = PieceKind::Cut);
-                self.metrics.cut_bytes.inc_by(u64::from(item.source_len));
-            } else {
-                let line = walk.line(&item);
-                let stamp = Stamp { time: item.time, side: item.side.unwrap_or(Side::Out) };
-                let (source_len, flags) = (item.source_len as usize, item.flags);
-                if let Some(side) = item.side {
-                    columns.metadata.push((columns.len() as u32, sides.0[side as usize].clone()));
-                } else {
-                    self.metrics.misfit_lines.inc();
-                }
-                lines::push_stamped(line, source_len, flags, stamp, &mut reading, columns);
-            }
-            merge(pieces, first);
-        }
-    }
-}
-
-/// Joins a piece with the one before it, where they touch.
-fn merge(pieces: &mut Vec<Piece>, at: usize) {
-    let (Some(next), Some(last)) = (pieces.get(at).copied(), at.checked_sub(1)) else { return };
-    let last = &mut pieces[last];
-    if (last.generation, last.kind, last.to) == (next.generation, next.kind, next.from) {
-        last.to = next.to;
-        pieces.remove(at);
-    }
-}
-
-/// The flags of lines that go on behind what is there.
-const OPEN: u8 = LineFlags::CUT | LineFlags::PARTIAL;
-
-/// Where the text of a run is.
-enum Text {
-    /// In what was unwrapped.
-    AsItWas(Range<usize>),
-    /// What the redactor made of it.
-    Redacted,
-    /// The one line in the reader's buffer.
-    Line,
-}
-
-/// How far items were handed on.
-struct Walk<'a> {
-    unwrapped: &'a Unwrapped,
-    /// The next item.
-    item: usize,
-    /// Where its text starts.
-    text: usize,
-    /// Where its source starts.
-    addresses: Addresses<'a>,
-}
-
-impl Walk<'_> {
-    /// The next items that fit one run by their number: a line that goes on is alone in its.
-    fn chunk(&self) -> Range<usize> {
-        let items = &self.unwrapped.items[self.item..];
-        let closed = items.iter().take_while(|item| item.flags & OPEN == 0).count();
-        self.item..self.item + closed.clamp(1, FRAME_LINES_MAX)
-    }
-
-    /// The next item, if its text ends at `text_end` at the latest.
-    fn next(&mut self, text_end: usize) -> Option<Item> {
-        let item = *self.unwrapped.items.get(self.item)?;
-        let bytes = text_bytes(&[item]);
-        if self.text + bytes > text_end || (item.flags & OPEN != 0 && self.text == text_end) {
-            return None;
-        }
-        self.item += 1;
-        self.text += bytes;
-        Some(item)
-    }
-
-    /// The text of the item that was taken last.
-    fn line(&self, item: &Item) -> &[u8] {
-        let end = self.text - 1;
-        &self.unwrapped.text[end - item.text_len as usize..end]
-    }
-}
-
-/// Bytes that the texts of items take, terminators included.
-fn text_bytes(items: &[Item]) -> usize {
-    items.iter().filter(|item| !item.left_out).map(|item| item.text_len as usize + 1).sum()
 }
