@@ -2,6 +2,7 @@
 
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
+use crate::mesos::MesosMetrics;
 use crate::redact::Event;
 
 /// The collector's metrics.
@@ -26,6 +27,7 @@ pub(crate) struct Metrics {
     pub scan_errors: IntCounter,
     pub checkpoint_errors: IntCounter,
     pub checkpoint_records_lost: IntCounter,
+    pub mesos: MesosMetrics,
 }
 
 impl Metrics {
@@ -86,6 +88,7 @@ impl Metrics {
                 "checkpoint_records_lost_total",
                 "Checkpoint records that were damaged when the collector started",
             )?,
+            mesos: MesosMetrics::register(registry)?,
         })
     }
 

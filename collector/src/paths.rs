@@ -210,7 +210,7 @@ pub(crate) fn source(host: &str, path: &Path) -> Source {
         ("file", file),
     ]);
     let id = StreamId::of_file(host.as_bytes(), b"", b"", b"", file);
-    Source { id, labels: Arc::new(labels), text_only: true }
+    Source { id, labels: Arc::new(labels), text_only: true, times_are_true: false }
 }
 
 #[cfg(test)]

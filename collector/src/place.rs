@@ -24,6 +24,8 @@ pub(crate) struct Source {
     pub labels: Arc<Labels>,
     /// Whether files that are not text are to be left out.
     pub text_only: bool,
+    /// Whether its lines' own times are believed however old they are: we wrote them ourselves.
+    pub times_are_true: bool,
 }
 
 impl Place {

@@ -128,7 +128,7 @@ impl Reader<'_> {
         }
         let read_to = file.read_to;
         let was_inside_cut = file.inside_cut;
-        let live = file.is_live();
+        let live = file.is_live() && !stream.source.times_are_true;
         if file.inside_cut {
             self.skip_cut(file, stream, window);
         } else if stream.head.is_some() {
@@ -324,7 +324,8 @@ impl Reader<'_> {
         self.take_head(stream)?;
         self.take_rest(file, window, window.data, window.data);
         let source_bytes = self.source_bytes();
-        self.one_line(stream, source_bytes, LineFlags::PARTIAL, file.is_live());
+        let live = file.is_live() && !stream.source.times_are_true;
+        self.one_line(stream, source_bytes, LineFlags::PARTIAL, live);
         self.advance(file, stream, window, window.data);
         file.scanned_to = file.read_to;
         self.metrics.partial_lines.inc();
