@@ -384,6 +384,12 @@ impl Loop {
             }
         };
         let node = stream.node;
+        if stream.source.times_are_true {
+            // Ours: whoever wrote them wants to know which may be deleted.
+            for (file, size) in stream.drained(&self.checkpoints) {
+                self.metadata.drained(file, size);
+            }
+        }
         if !stream.files.is_empty() {
             let due = idle_until.flatten().filter(|at| stream.due.is_none_or(|due| *at < due));
             stream.due = due.or(stream.due);

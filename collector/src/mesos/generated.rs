@@ -63,6 +63,16 @@ impl GeneratedFiles {
         Self { root, bytes_max: TREE_BYTES_MAX, rotate_at: FILE_BYTES_MAX, metrics }
     }
 
+    #[cfg(test)]
+    pub(super) fn limit(&mut self, bytes_max: u64) {
+        self.bytes_max = bytes_max;
+    }
+
+    #[cfg(test)]
+    pub(super) fn lost_bytes(&self) -> u64 {
+        self.metrics.generated_lost_bytes.get()
+    }
+
     /// Makes the root, so that it is watched before the first line.
     ///
     /// # Errors

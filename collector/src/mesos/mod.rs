@@ -22,6 +22,8 @@ mod wire;
 
 pub use config::{MesosConfig, MesosConfigError};
 pub(crate) use facts::ContainerKey;
+#[cfg(test)]
+pub(crate) use facts::{Facts, Ids};
 pub(crate) use generated::{EVENTS, STATS, root as generated_root};
 pub(crate) use known::Metadata;
 pub(crate) use labels::{Container, of as labels_of};
