@@ -435,7 +435,8 @@ impl Stream {
 
     /// The files that are read and acknowledged to their ends, with their sizes.
     pub(crate) fn drained(&self, checkpoints: &Checkpoints) -> Vec<(InodeKey, u64)> {
-        let is_drained = |file: &&TailFile| file.unread() == 0 && is_acknowledged(file, checkpoints);
+        let is_drained =
+            |file: &&TailFile| file.unread() == 0 && is_acknowledged(file, checkpoints);
         self.files.iter().filter(is_drained).map(|file| (file.key(), file.facts.size)).collect()
     }
 

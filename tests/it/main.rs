@@ -13,6 +13,7 @@ mod exactly_once;
 mod kafka;
 mod listing_commands;
 mod logql;
+mod mesos;
 mod mesos_logger;
 mod node;
 mod places;

@@ -94,11 +94,8 @@ fn events_are_written_once_and_tell_why_a_task_died() {
     let running = seen(&ids, vec![status("t", "TASK_RUNNING", 5)], false);
     bed.write(&running, Some(vec![status("t", "TASK_RUNNING", 5)]));
     bed.write(&running, None);
-    let died = seen(
-        &ids,
-        vec![status("t", "TASK_RUNNING", 5), status("t", "TASK_FAILED", 8)],
-        true,
-    );
+    let died =
+        seen(&ids, vec![status("t", "TASK_RUNNING", 5), status("t", "TASK_FAILED", 8)], true);
     let update = Status {
         reason: "REASON_CONTAINER_LIMITATION_MEMORY".into(),
         source: "SOURCE_SLAVE".into(),
@@ -116,7 +113,10 @@ fn events_are_written_once_and_tell_why_a_task_died() {
     assert_eq!(death["time"], "1970-01-01T00:00:08.000000Z");
     assert_eq!((&death["level"], &death["exit_status"]), (&"error".into(), &137.into()));
     assert_eq!(death["reason"], "REASON_CONTAINER_LIMITATION_MEMORY");
-    assert_eq!((&lines[2]["event"], &lines[2]["time"]), (&"container_ended".into(), &death["time"]));
+    assert_eq!(
+        (&lines[2]["event"], &lines[2]["time"]),
+        (&"container_ended".into(), &death["time"])
+    );
     assert!(bed.events.is_over(&ids));
 }
 
@@ -172,8 +172,9 @@ fn read_files_go_unread_ones_stay_and_the_oldest_go_beyond_the_limit() {
     }
     let names = |bed: &Bed| -> Vec<String> {
         let dir = fs::read_dir(bed.path(&here, "")).expect("list");
-        let mut names: Vec<String> =
-            dir.map(|entry| entry.expect("entry").file_name().into_string().expect("text")).collect();
+        let mut names: Vec<String> = dir
+            .map(|entry| entry.expect("entry").file_name().into_string().expect("text"))
+            .collect();
         names.sort();
         names
     };
@@ -200,9 +201,9 @@ fn read_files_go_unread_ones_stay_and_the_oldest_go_beyond_the_limit() {
 /// A message behind its length, as agents write them.
 fn checkpoint(path: &Path, messages: &[Vec<u8>]) {
     fs::create_dir_all(path.parent().expect("a parent")).expect("mkdir");
-    let framed = messages.iter().flat_map(|message| {
-        [&(message.len() as u32).to_ne_bytes()[..], message].concat()
-    });
+    let framed = messages
+        .iter()
+        .flat_map(|message| [&(message.len() as u32).to_ne_bytes()[..], message].concat());
     fs::write(path, framed.collect::<Vec<u8>>()).expect("write");
 }
 
@@ -308,7 +309,10 @@ fn a_watcher_learns_from_disk_when_nobody_answers_and_stops_when_it_is_told() {
     watcher.turn(&metadata, &alive, now);
     let known = metadata.get(ids("e", "c1").key()).expect("known");
     assert_eq!(known.facts.principal, "marathon");
-    assert_eq!(known.facts.tasks, [Task { id: "t".into(), name: "stage 0".into(), ..Task::default() }]);
+    assert_eq!(
+        known.facts.tasks,
+        [Task { id: "t".into(), name: "stage 0".into(), ..Task::default() }]
+    );
     let again = Metadata::default();
     again.load(data.path());
     assert_eq!(again.len(), 1);

@@ -34,7 +34,10 @@ fn labels_that_come_late_are_sent_without_a_line_and_only_where_lines_were() {
     let before = fixture.store(|store| store.batches);
     learn(&mut fixture, "etl");
     fixture.pump();
-    assert_eq!((label(&fixture, stdout, "app"), label(&fixture, stdout, "framework")), ("etl".into(), "etl".into()));
+    assert_eq!(
+        (label(&fixture, stdout, "app"), label(&fixture, stdout, "framework")),
+        ("etl".into(), "etl".into())
+    );
     assert_eq!(fixture.store(|store| store.batches), before + 1);
     assert_eq!(fixture.stdout(), ["a"]);
     let stderr = stream(b"c1", b"stderr");
