@@ -163,6 +163,8 @@ fn agent(ca_file: Option<&Path>) -> Result<ureq::Agent, AskError> {
         .tls_config(tls.build())
         .proxy(None)
         .max_redirects(0)
+        // Polls are so far apart that a connection kept for the next one may be closed by then.
+        .max_idle_connections(0)
         .max_redirects_will_error(false)
         .http_status_as_error(false)
         .timeout_connect(Some(CONNECT_TIMEOUT))

@@ -1,6 +1,7 @@
 //! State changes of tasks as lines of JSON, each written once, also through `kill -9`: what was
 //! written is read back from the files.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::io;
 
@@ -8,7 +9,7 @@ use chrono::{DateTime, SecondsFormat};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::facts::{ContainerKey, Ids};
+use super::facts::{ContainerKey, Ids, cut};
 use super::generated::{EVENTS, GeneratedFiles};
 use super::state::Seen;
 use super::status::Status;
@@ -76,11 +77,10 @@ impl Events {
         updates: impl Fn(&Ids, &str) -> Option<Vec<Status>>,
         now: i64,
     ) -> io::Result<()> {
-        let key = seen.ids.key();
-        if !self.written.contains_key(&key) {
-            self.written.insert(key, read_back(files, &seen.ids)?);
-        }
-        let Some(written) = self.written.get_mut(&key) else { return Ok(()) };
+        let written = match self.written.entry(seen.ids.key()) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => unknown.insert(read_back(files, &seen.ids)?),
+        };
         let mut new: Vec<Status> = seen.statuses.clone();
         new.retain(|status| !written.contains(&event_key(status)));
         complete(&mut new, seen, updates, &mut self.waited);
@@ -187,7 +187,7 @@ fn line_of(status: &Status) -> Vec<u8> {
         signal: status.signal(),
         healthy: status.healthy,
         source: &status.source,
-        message: &status.message[..status.message.floor_char_boundary(MESSAGE_BYTES_MAX)],
+        message: cut(&status.message, MESSAGE_BYTES_MAX),
     })
 }
 

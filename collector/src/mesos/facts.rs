@@ -154,8 +154,17 @@ impl Task {
 
 fn take_over(known: &mut String, newer: &str) {
     if !newer.is_empty() {
-        newer[..newer.floor_char_boundary(TEXT_BYTES_MAX)].clone_into(known);
+        cut(newer, TEXT_BYTES_MAX).clone_into(known);
     }
+}
+
+/// The beginning of a text, whole characters of at most so many bytes.
+pub(super) fn cut(text: &str, bytes_max: usize) -> &str {
+    let mut end = text.len().min(bytes_max);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
 }
 
 #[cfg(test)]

@@ -67,7 +67,7 @@ impl Metadata {
 
     /// Whether a container's executor is known to have ended. What is left of its output may still
     /// be on its way into its files for some seconds.
-    #[expect(dead_code, reason = "for those who decide what is read first")]
+    #[allow(dead_code, reason = "for those who decide what is read first")]
     pub(crate) fn has_ended(&self, key: ContainerKey) -> bool {
         self.get(key).is_some_and(|known| known.facts.ended)
     }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use sawlog_transport::Labels;
 use sawlog_transport::limits::LABEL_NAME_BYTES_MAX;
 
-use super::facts::{Facts, Task};
+use super::facts::{Facts, Task, cut};
 use crate::application;
 use crate::place::labels;
 
@@ -123,12 +123,9 @@ fn app(at: &Container<'_>, facts: &Facts, task: Option<&Task>) -> Vec<u8> {
 fn allowed<'a>(facts: &'a Facts, task: Option<&'a Task>) -> BTreeMap<Cow<'a, str>, &'a [u8]> {
     let own = task.into_iter().flat_map(|task| &task.labels);
     let all = facts.labels.iter().chain(own).take(TASK_LABELS_MAX * 2);
-    all.map(|(name, value)| {
-        let end = value.floor_char_boundary(VALUE_BYTES_MAX);
-        (label_name(name).into(), &value.as_bytes()[..end])
-    })
-    .filter(|(name, _): &(Cow<'_, str>, _)| !OURS.contains(&name.as_ref()))
-    .collect()
+    all.map(|(name, value)| (label_name(name).into(), cut(value, VALUE_BYTES_MAX).as_bytes()))
+        .filter(|(name, _): &(Cow<'_, str>, _)| !OURS.contains(&name.as_ref()))
+        .collect()
 }
 
 /// A name that labels can have: what is not allowed becomes `_`.

@@ -31,4 +31,6 @@ pub(crate) use metrics::MesosMetrics;
 pub(crate) use watcher::{Watcher, WatcherHandle};
 
 #[cfg(test)]
+mod meta_tests;
+#[cfg(test)]
 mod tests;

@@ -33,70 +33,54 @@ fn executor(framework: &str, id: &str, container: &str, tasks: Vec<Value>) -> Va
 
 /// The state; `checkout` is what became of the shop's task.
 pub(super) fn state(checkout: &[(&str, f64)], ended: bool) -> Value {
-    let statuses = checkout.iter().map(|(state, at)| status(state, *at, None)).collect();
-    let mut shop = task(CHECKOUT, "checkout.shop", statuses);
-    shop["labels"] = json!([{"key": "team", "value": "shop"}, {"key": "hidden", "value": "no"}]);
-    let mut shop = executor(MARATHON, CHECKOUT, "c1", vec![shop]);
+    let report = executor(MARATHON, REPORT, "c3", vec![task(REPORT, "report.batch", vec![])]);
+    let (mut running, mut completed) = (vec![cart()], vec![report]);
+    if ended { &mut completed } else { &mut running }.push(shop(checkout));
+    let hello_running = task(HELLO, "", vec![status("TASK_RUNNING", RUNNING_AT, None)]);
+    let mut hello = executor(AURORA, &format!("thermos-{HELLO}"), "c4", vec![hello_running]);
+    hello["source"] = "www-data.prod.hello.0".into();
+    let stages = vec![task("0", "stage 0", vec![]), task("1", "stage 1", vec![])];
+    let etl = executor(ETL, "etl executor #7", "c5b", stages);
+    let quiet = executor(ETL, "quiet", "c8", vec![]);
+    let failed = task("warm", "warmup", vec![status("TASK_FAILED", 5.0, None)]);
+    let gone = executor(ETL, "etl-warmup", "c6", vec![failed]);
+    let nightly = task(NIGHTLY, "ChronosTask:nightly-report", vec![]);
+    let nightly = executor(CHRONOS, NIGHTLY, "c7", vec![nightly]);
+    json!({"id": AGENT, "hostname": "agent-01",
+        "resources": {"cpus": 8.0, "mem": 15021.0, "disk": 204_800.0},
+        "unreserved_resources_allocated": {"cpus": 4.15, "mem": 1728.0},
+        "reserved_resources_allocated": {},
+        "frameworks": [
+            {"id": MARATHON, "name": "marathon", "user": "root", "principal": "marathon",
+             "checkpoint": true, "role": "*", "executors": running, "completed_executors": completed},
+            {"id": AURORA, "name": "Aurora", "user": "www-data", "executors": [hello],
+             "completed_executors": []},
+            {"id": ETL, "name": "etl-pipeline", "user": "etl", "roles": ["etl"],
+             "executors": [etl, quiet], "completed_executors": [gone]}],
+        "completed_frameworks": [
+            {"id": CHRONOS, "name": "chronos", "user": "root", "executors": [],
+             "completed_executors": [nightly]}]})
+}
+
+/// A command task.
+fn shop(states: &[(&str, f64)]) -> Value {
+    let statuses = states.iter().map(|(state, at)| status(state, *at, None)).collect();
+    let mut task = task(CHECKOUT, "checkout.shop", statuses);
+    task["labels"] = json!([{"key": "team", "value": "shop"}, {"key": "hidden", "value": "no"}]);
+    let mut shop = executor(MARATHON, CHECKOUT, "c1", vec![task]);
     // Cut at a byte by the agent: its last character is not whole.
     shop["name"] = "Command Executor (Command: sh -c 'echo 日".into();
-    let mut cart = executor(
-        MARATHON,
-        CART,
-        "c2",
-        vec![
-            task(
-                CART_WEB,
-                "web",
-                vec![status(
-                    "TASK_RUNNING",
-                    RUNNING_AT,
-                    Some(json!({"value": "n1", "parent": {"value": "c2"}})),
-                )],
-            ),
-            // Known only by the link in the sandbox.
-            task("shop_cart.sidecar", "sidecar", vec![]),
-        ],
-    );
+    shop
+}
+
+/// A pod: of one task its status tells the container, of the other only the link in the sandbox.
+fn cart() -> Value {
+    let container = json!({"value": "n1", "parent": {"value": "c2"}});
+    let web = task(CART_WEB, "web", vec![status("TASK_RUNNING", RUNNING_AT, Some(container))]);
+    let sidecar = task("shop_cart.sidecar", "sidecar", vec![]);
+    let mut cart = executor(MARATHON, CART, "c2", vec![web, sidecar]);
     cart["type"] = "DEFAULT".into();
-    let report = executor(MARATHON, REPORT, "c3", vec![task(REPORT, "report.batch", vec![])]);
-    let (mut running, mut completed) = (vec![cart], vec![report]);
-    if ended {
-        completed.push(shop)
-    } else {
-        running.push(shop)
-    }
-    let mut hello = executor(
-        AURORA,
-        &format!("thermos-{HELLO}"),
-        "c4",
-        vec![task(HELLO, "", vec![status("TASK_RUNNING", RUNNING_AT, None)])],
-    );
-    hello["source"] = "www-data.prod.hello.0".into();
-    let etl = executor(
-        ETL,
-        "etl executor #7",
-        "c5b",
-        vec![task("0", "stage 0", vec![]), task("1", "stage 1", vec![])],
-    );
-    let quiet = executor(ETL, "quiet", "c8", vec![]);
-    let gone = executor(
-        ETL,
-        "etl-warmup",
-        "c6",
-        vec![task("warm", "warmup", vec![status("TASK_FAILED", 5.0, None)])],
-    );
-    let nightly =
-        executor(CHRONOS, NIGHTLY, "c7", vec![task(NIGHTLY, "ChronosTask:nightly-report", vec![])]);
-    json!({"id": AGENT, "hostname": "agent-01", "resources": {"cpus": 8.0, "mem": 15021.0, "disk": 204800.0},
-        "unreserved_resources_allocated": {"cpus": 4.15, "mem": 1728.0}, "reserved_resources_allocated": {},
-        "frameworks": [
-            {"id": MARATHON, "name": "marathon", "user": "root", "principal": "marathon", "checkpoint": true,
-             "role": "*", "executors": running, "completed_executors": completed},
-            {"id": AURORA, "name": "Aurora", "user": "www-data", "executors": [hello], "completed_executors": []},
-            {"id": ETL, "name": "etl-pipeline", "user": "etl", "roles": ["etl"], "executors": [etl, quiet],
-             "completed_executors": [gone]}],
-        "completed_frameworks": [
-            {"id": CHRONOS, "name": "chronos", "user": "root", "executors": [], "completed_executors": [nightly]}]})
+    cart
 }
 
 /// The statistics: of one container they are there, of one they are not.

@@ -2,7 +2,7 @@
 
 use super::answers::{RUNNING_AT, containers, state};
 use super::server::{Mood, Server};
-use super::work_dir::{CHECKOUT, Expected, WorkDir, out_of_memory};
+use super::work_dir::{AGENT, CHECKOUT, ETL, Expected, MARATHON, WorkDir, out_of_memory};
 use crate::node::{Node, Setup, assert_same_bytes, eventually};
 
 const RUNNING: [(&str, f64); 1] = [("TASK_RUNNING", RUNNING_AT)];
@@ -132,6 +132,33 @@ fn an_agents_troubles_are_told_once_and_cost_nothing() {
 }
 
 #[test]
+fn a_new_id_of_the_agent_is_followed_and_the_old_one_not_forgotten() {
+    let work = WorkDir::new();
+    let server = Server::start(state(&RUNNING, false), containers());
+    let node = setup(&work, &server.url()).start();
+    assert_all_found(&node, &work.expected);
+    let new_id = "3c7a9f52-1d0e-4b58-9a67-5e2f0c8d4b11-S44";
+    let told = state(&RUNNING, false).to_string().replace(AGENT, new_id);
+    server.set_state(serde_json::from_str(&told).unwrap());
+    let run = work.run(new_id, MARATHON, CHECKOUT, "c1");
+    std::fs::create_dir_all(&run).unwrap();
+    std::fs::write(run.join("stdout"), "the same ids below another agent\n").unwrap();
+    let labels = format!(r#"{{agent="{new_id}", task_name="checkout.shop", stream="stdout"}}"#);
+    eventually("a line of the new id", || node.count(&labels), |found| *found == 1);
+    let stats = format!(r#"{{agent="{new_id}", container="c1", stream="stats"}}"#);
+    eventually("statistics of the new id", || node.count(&stats), |found| *found >= 1);
+    for file in &work.expected {
+        let mut labels = file.labels.clone();
+        let has_agent = labels.iter().any(|(name, _)| *name == "agent");
+        if !has_agent && !labels.iter().any(|(_, value)| value == "metrics-probe") {
+            labels.push(("agent", AGENT.to_owned()));
+        }
+        let lines = file.content.lines().count() as u64;
+        assert_eq!(node.count(&selector(&labels)), lines, "{labels:?}");
+    }
+}
+
+#[test]
 fn without_an_agent_its_files_tell_and_what_it_told_outlives_it() {
     let work = WorkDir::new();
     work.checkpoint(&[out_of_memory(DIED_AT)]);
@@ -150,7 +177,7 @@ fn without_an_agent_its_files_tell_and_what_it_told_outlives_it() {
     assert_eq!(node.terminate(), Some(0));
     // The agent has forgotten all; new lines still have their labels.
     let node = setup(&work, "none").start().ready();
-    let etl = work.run(super::work_dir::AGENT, super::work_dir::ETL, "etl executor #7", "c5b");
+    let etl = work.run(AGENT, ETL, "etl executor #7", "c5b");
     std::fs::write(etl.join("stderr"), "a line after all that\n").unwrap();
     let query = r#"{app="etl-pipeline", container="c5b", stream="stderr"}"#;
     eventually("a line of a container that nobody tells of", || node.count(query), |n| *n == 1);

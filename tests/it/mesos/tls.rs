@@ -102,6 +102,12 @@ fn ciphers_that_nobody_should_use_are_named_with_the_setting_and_tailing_goes_on
     drop(old);
 
     let safe = listen(&dir, "ECDHE-RSA-AES128-GCM-SHA256");
+    let stranger = Setup::new(&work.temp().join("other"))
+        .arg("--mesos-work-dir", work.path())
+        .arg("--mesos-agent-url", format!("https://127.0.0.1:{}", safe.port))
+        .start();
+    let what = "is not trusted: name the file with the certificate that signed it as mesos_ca_file";
+    eventually("a certificate unknown", || stranger.log(), |log| log.contains(what));
     let node = setup(safe.port).start();
     let named = r#"{container="c5b", stream="stdout", app="etl-pipeline"}"#;
     eventually("names over TLS", || (node.count(named), node.log()), |(found, _)| *found == 20);
