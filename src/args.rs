@@ -8,7 +8,7 @@ use clap::Args;
 use clap::builder::BoolishValueParser;
 
 use crate::config::{
-    address, brokers, duration, partitions, replication, size, topic, topic_retention,
+    address, agent_url, brokers, duration, partitions, replication, size, topic, topic_retention,
 };
 
 /// What is given here wins over the environment, and that over the configuration file.
@@ -73,6 +73,8 @@ pub(crate) struct SourceArgs {
     /// Collect the containers of the Mesos agent with this --work_dir
     #[arg(long, value_name = "DIR", env = "SAWLOG_MESOS_WORK_DIR", hide_env_values = true)]
     pub(crate) mesos_work_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) mesos: MesosArgs,
     /// Collect the files that match, and their rotated siblings; may be given several times
     #[arg(long = "path", value_name = "GLOB", env = "SAWLOG_PATH", hide_env_values = true)]
     pub(crate) paths: Vec<String>,
@@ -91,6 +93,37 @@ pub(crate) struct SourceArgs {
     /// Look for the usual places below this directory instead of /
     #[arg(long, hide = true, value_name = "DIR")]
     pub(crate) look_under: Option<PathBuf>,
+}
+
+/// How the Mesos agent is asked what it knows of its containers.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct MesosArgs {
+    /// Ask the Mesos agent there, or 'none' [default: http://127.0.0.1:5051, if it answers]
+    #[arg(long, value_name = "URL", value_parser = agent_url)]
+    #[arg(env = "SAWLOG_MESOS_AGENT_URL", hide_env_values = true)]
+    pub(crate) mesos_agent_url: Option<String>,
+    /// Ask it as the principal, and with the secret, in this file
+    #[arg(long, value_name = "FILE")]
+    #[arg(env = "SAWLOG_MESOS_CREDENTIAL_FILE", hide_env_values = true)]
+    pub(crate) mesos_credential_file: Option<PathBuf>,
+    /// Ask it with the bearer token in this file
+    #[arg(long, value_name = "FILE", env = "SAWLOG_MESOS_TOKEN_FILE", hide_env_values = true)]
+    pub(crate) mesos_token_file: Option<PathBuf>,
+    /// Trust an agent whose certificate one in this file (PEM) has signed
+    #[arg(long, value_name = "FILE", env = "SAWLOG_MESOS_CA_FILE", hide_env_values = true)]
+    pub(crate) mesos_ca_file: Option<PathBuf>,
+    /// Make a label of the task label with this key; may be given several times
+    #[arg(long = "task-label", value_name = "KEY")]
+    #[arg(env = "SAWLOG_TASK_LABEL", hide_env_values = true)]
+    pub(crate) task_labels: Vec<String>,
+    /// How often the agent is asked for names and states [default: 10s]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[arg(env = "SAWLOG_MESOS_POLL_INTERVAL", hide_env_values = true)]
+    pub(crate) mesos_poll_interval: Option<Duration>,
+    /// How often it is asked for statistics, a line each time for each container [default: 15s]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[arg(env = "SAWLOG_MESOS_STATS_INTERVAL", hide_env_values = true)]
+    pub(crate) mesos_stats_interval: Option<Duration>,
 }
 
 /// How the store is kept.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use sawlog_transport::batch::StreamEntry;
 use sawlog_transport::limits;
 use sawlog_transport::run::Addresses;
 use sawlog_transport::{
@@ -12,7 +13,7 @@ use sawlog_transport::{
 use crate::hot::HotRun;
 use crate::ledger::Ledger;
 use crate::store::{Store, Tables};
-use crate::streams::StreamNumber;
+use crate::streams::{StreamNumber, StreamTable};
 
 /// An arrival number is a message's offset, the run within it, and the line within that: 2^15 of
 /// each fit (a run takes at least 28 bytes of at most 512 KiB of tables).
@@ -104,11 +105,10 @@ impl Store {
         }
         self.metrics.batches.inc();
         let mut tables = self.tables.write();
-        let numbers: Vec<StreamNumber> =
-            batch.streams.iter().map(|entry| tables.streams.number(entry)).collect();
+        let numbers = numbers(&mut tables.streams, batch);
         let mut taken = Vec::new();
         for (n, run) in batch.runs.iter().enumerate() {
-            let number = numbers[run.stream as usize];
+            let Some(number) = numbers[run.stream as usize] else { continue };
             let arrival = (offset << RUN_BITS | n as u64) << LINE_BITS;
             let place = Place { partition, number, arrival };
             taken.extend(self.take_run(&mut tables, inflated, run, place));
@@ -143,6 +143,21 @@ impl Store {
         self.metrics.text_bytes.inc_by(text);
         Some(hot)
     }
+}
+
+/// The numbers of a batch's streams. Runs without lines and pieces only tell the labels of streams that
+/// are known: one whose lines are all expired does not come back by them, since nothing would ever
+/// take it away again.
+fn numbers(streams: &mut StreamTable, batch: &Batch) -> Vec<Option<StreamNumber>> {
+    let mut has_more = vec![false; batch.streams.len()];
+    for run in &batch.runs {
+        has_more[run.stream as usize] |= run.n_lines > 0 || !run.pieces.is_empty();
+    }
+    let known = |entry: &StreamEntry, has_more| has_more || streams.find(entry.id).is_some();
+    let is_taken: Vec<bool> =
+        batch.streams.iter().zip(has_more).map(|(entry, more)| known(entry, more)).collect();
+    let entries = batch.streams.iter().zip(is_taken);
+    entries.map(|(entry, is_taken)| is_taken.then(|| streams.number(entry))).collect()
 }
 
 /// Whether there is an arrival number for the message at `offset`.

@@ -14,6 +14,9 @@ use sawlog_transport::{
 use crate::prune::Formula;
 use crate::{Fate, OpenedRun, Sealer, Selection, Source, Store, StoreConfig};
 
+const HEADER: BatchHeader =
+    BatchHeader { collector: CollectorId(1), incarnation: 1, number: 0, config_generation: 0 };
+
 /// A store in a folder of its own, with the messages it was given.
 pub(crate) struct Bed {
     dir: tempfile::TempDir,
@@ -127,9 +130,7 @@ pub(crate) fn message_of_entries(
     }
     let to = from + columns.source_bytes();
     let piece = Piece { generation: GenerationId(generation), from, to, kind: PieceKind::Text };
-    let header =
-        BatchHeader { collector: CollectorId(1), incarnation: 1, number: 0, config_generation: 0 };
-    let mut builder = BatchBuilder::new(header, Codec::Zstd(1));
+    let mut builder = BatchBuilder::new(HEADER, Codec::Zstd(1));
     let labels = Arc::new(Labels::from_pairs([("app", format!("app{stream}"))]).unwrap());
     let run = RunInput { read_time: 7, pieces: &[piece], lines: &columns, text: &text };
     builder.push_run(StreamId(stream), &labels, run).unwrap();
@@ -158,6 +159,39 @@ fn redelivery_is_taken_once_also_after_seals_and_restarts() {
     let ledger = bed.store().ledger();
     let ranges = ledger.get(StreamId(1), GenerationId(1)).unwrap();
     assert_eq!((ranges.iter().count(), ranges.bytes(Fate::Held)), (1, 14));
+}
+
+/// Labels that become known without a line hold for older lines, also after a seal and a restart; of
+/// a stream that the store does not hold they make none.
+#[test]
+fn labels_without_lines_label_older_lines_and_make_no_stream() {
+    let tell = |stream: u128, app: &str| {
+        let mut builder = BatchBuilder::new(HEADER, Codec::Zstd(1));
+        let labels = Arc::new(Labels::from_pairs([("app", app)]).unwrap());
+        let lines = LineColumns::default();
+        let run = RunInput { read_time: 1, pieces: &[], lines: &lines, text: &[] };
+        builder.push_run(StreamId(stream), &labels, run).unwrap();
+        builder.finish()
+    };
+    let mut bed = Bed::new();
+    let app = |bed: &Bed| {
+        let tables = bed.store().tables.read();
+        assert!(tables.streams.find(StreamId(2)).is_none());
+        let (_, info) = tables.streams.find(StreamId(1)).unwrap();
+        (String::from_utf8_lossy(info.labels.get("app").unwrap()).into_owned(), info.lines)
+    };
+    bed.send(message(1, 1, 0, &[b"a line"]));
+    bed.send(tell(1, "/shop/checkout"));
+    bed.send(tell(2, "/nowhere"));
+    assert_eq!(app(&bed), ("/shop/checkout".into(), 1));
+    bed.reopen();
+    assert_eq!(app(&bed), ("/shop/checkout".into(), 1));
+    bed.seal();
+    bed.send(tell(1, "/shop/renamed"));
+    bed.seal();
+    bed.reopen();
+    assert_eq!(app(&bed), ("/shop/renamed".into(), 1));
+    assert_eq!(bed.lines(&Formula::Any).len(), 1);
 }
 
 #[test]

@@ -1,35 +1,90 @@
-//! Which application an executor id names, for the frameworks that put it there.
+//! Which application an executor belongs to: what its id and its framework tell.
 
-/// What an executor id tells.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Application {
-    /// The Marathon id with its leading `/`, the Chronos job, Aurora's role, environment and job, or
-    /// the executor id itself.
-    pub name: Vec<u8>,
-    /// Whether the executor id is the task id too, as for command executors.
-    pub is_task: bool,
+/// What an agent told of an executor; empty texts are unknown.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Told<'a> {
+    pub framework_name: &'a str,
+    pub principal: &'a str,
+    pub source: &'a str,
+    /// Of any of its tasks.
+    pub task_name: &'a str,
 }
 
-/// Reads an executor id. Marathon's ids are believed only with a complete UUID in its place.
-pub(crate) fn of_executor(executor: &[u8]) -> Application {
+/// The Marathon id with its leading `/`, Aurora's role/environment/job, the Chronos job, else the
+/// framework's name, else the executor id. Marathon's ids are believed with a complete UUID in its
+/// place, or if the framework says that it is one.
+pub(crate) fn name(executor: &[u8], told: &Told<'_>) -> Vec<u8> {
     if let Some(job) = chronos_job(executor) {
-        return Application { name: job.to_vec(), is_task: true };
+        return job.to_vec();
     }
-    if let Some(job) = aurora_job(executor) {
-        return Application { name: job.to_vec(), is_task: false };
+    if executor.starts_with(b"thermos-")
+        && let Some(job) =
+            aurora_job_told(told).or_else(|| aurora_job(executor).map(<[u8]>::to_vec))
+    {
+        return job;
     }
-    if let Some((path, is_task)) = marathon_path(executor) {
-        let mut name = Vec::with_capacity(path.len() + 1);
-        name.push(b'/');
-        name.extend(path.iter().map(|byte| if *byte == b'_' { b'/' } else { *byte }));
-        return Application { name, is_task };
+    let is_marathon =
+        [told.framework_name, told.principal].iter().any(|name| says(name, "marathon"));
+    let loose = || is_marathon.then(|| loose_marathon_path(executor)).flatten();
+    if let Some(path) = marathon_path(executor).map(|(path, _)| path).or_else(loose) {
+        let slashed = path.iter().map(|byte| if *byte == b'_' { b'/' } else { *byte });
+        return std::iter::once(b'/').chain(slashed).collect();
     }
-    Application { name: executor.to_vec(), is_task: false }
+    match told.framework_name.as_bytes() {
+        b"" => executor.to_vec(),
+        name => name.to_vec(),
+    }
+}
+
+fn says(text: &str, word: &str) -> bool {
+    text.to_ascii_lowercase().contains(word)
+}
+
+/// The task that an executor id names by itself: a command executor's is its task's id, Aurora's has
+/// `thermos-` before it. Empty if it names none.
+pub(crate) fn task(executor: &[u8]) -> &[u8] {
+    if let Some(task) = thermos_task(executor) {
+        return task;
+    }
+    let is_task = chronos_job(executor).is_some()
+        || marathon_path(executor).is_some_and(|(_, is_task)| is_task);
+    if is_task { executor } else { b"" }
 }
 
 /// The task that a Thermos executor runs: Aurora's id after `thermos-`.
-pub(crate) fn thermos_task(executor: &[u8]) -> Option<&[u8]> {
+fn thermos_task(executor: &[u8]) -> Option<&[u8]> {
     executor.strip_prefix(b"thermos-").filter(|task| !task.is_empty())
+}
+
+/// Aurora's own words: the task's name is `role/env/job`, the executor's source
+/// `role.env.job.instance`.
+fn aurora_job_told(told: &Told<'_>) -> Option<Vec<u8>> {
+    let parts: Vec<&str> = told.task_name.split('/').collect();
+    if parts.len() == 3 && parts.iter().all(|part| !part.is_empty()) {
+        return Some(told.task_name.into());
+    }
+    let parts: Vec<&str> = told.source.split('.').collect();
+    match parts[..] {
+        [role, env, job, instance]
+            if is_number(instance.as_bytes())
+                && [role, env, job].iter().all(|part| !part.is_empty()) =>
+        {
+            Some([role, env, job].join("/").into())
+        }
+        _ => None,
+    }
+}
+
+/// The path inside an id of a framework that is known to be Marathon: whatever stands for the UUID.
+fn loose_marathon_path(executor: &[u8]) -> Option<&[u8]> {
+    let path = if let Some(pod) = executor.strip_prefix(b"instance-") {
+        split_at_last(pod, b".")?.0
+    } else if let Some((path, _)) = split_at_last(executor, b".instance-") {
+        path
+    } else {
+        split_at_last(executor, b".")?.0
+    };
+    is_path(path).then_some(path)
 }
 
 /// `ct:<due ms>:<attempt>:<job>:<arguments>`.
@@ -126,8 +181,40 @@ mod tests {
     const UUID: &str = "5d1c1c0e-a3b4-11ee-8c90-0242ac110004";
 
     fn name(executor: &str) -> (String, bool) {
-        let found = of_executor(executor.as_bytes());
-        (String::from_utf8(found.name).expect("text"), found.is_task)
+        let name = super::name(executor.as_bytes(), &Told::default());
+        let is_task = task(executor.as_bytes()) == executor.as_bytes();
+        (String::from_utf8(name).expect("text"), is_task)
+    }
+
+    fn told(executor: &str, told: Told<'_>) -> String {
+        String::from_utf8(super::name(executor.as_bytes(), &told)).expect("text")
+    }
+
+    #[test]
+    fn a_known_framework_says_whose_ids_these_are() {
+        let named = |framework_name| Told { framework_name, ..Told::default() };
+        assert_eq!(told("etl #7", named("etl-pipeline")), "etl-pipeline");
+        assert_eq!(told("shop_x.instance-1._app.1", named("marathon")), "/shop/x");
+        assert_eq!(told("instance-shop_x.1", named("Marathon-2")), "/shop/x");
+        assert_eq!(told("shop_x.1", named("marathon")), "/shop/x");
+        assert_eq!(told("shop_x.1", named("other")), "other");
+        assert_eq!(told("no path", named("marathon")), "marathon");
+        assert_eq!(told(&format!("shop_x.{UUID}"), named("renamed")), "/shop/x");
+        let principal = Told { principal: "marathon", ..named("renamed") };
+        assert_eq!(told("shop_x.1", principal), "/shop/x");
+    }
+
+    #[test]
+    fn aurora_says_role_environment_and_job() {
+        let aurora = Told { framework_name: "Aurora", ..Told::default() };
+        let id = format!("thermos-www-data-prod-hello-0-{UUID}");
+        let source = Told { source: "www-data.prod.hello.0", ..aurora };
+        assert_eq!(told(&id, source), "www-data/prod/hello");
+        let task = Told { task_name: "www-data/prod/hello", ..aurora };
+        assert_eq!(told(&id, task), "www-data/prod/hello");
+        assert_eq!(told(&id, aurora), "www-data-prod-hello");
+        assert_eq!(told("thermos-x", Told { source: "a..c.0", ..aurora }), "Aurora");
+        assert_eq!(told("other", source), "Aurora");
     }
 
     #[test]

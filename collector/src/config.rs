@@ -6,6 +6,7 @@ use std::time::Duration;
 use sawlog_transport::limits::FRAME_TEXT_BYTES_MAX;
 
 use crate::envelope::Format;
+use crate::mesos::{MesosConfig, MesosConfigError};
 use crate::paths::GlobError;
 
 /// The settings of one collector. [`Config::new`] gives every limit its default.
@@ -13,6 +14,8 @@ use crate::paths::GlobError;
 pub struct Config {
     /// The `--work_dir` of each Mesos agent on this host; empty on a host without Mesos.
     pub mesos_work_dirs: Vec<PathBuf>,
+    /// How the agents are asked what they know of their containers; `None`: they are not.
+    pub mesos: Option<MesosConfig>,
     /// Globs of plain files. A file `x.log` and its rotated siblings `x.log.N` are one stream.
     pub paths: Vec<String>,
     /// In what form the files of `paths` hold their lines.
@@ -73,6 +76,8 @@ pub enum ConfigError {
     SecretsUnused,
     #[error(transparent)]
     Glob(#[from] GlobError),
+    #[error(transparent)]
+    Mesos(#[from] MesosConfigError),
     #[error("host is empty: set it to the name under which people know this machine")]
     NoHost,
     #[error("data_dir is empty: name a directory that survives a reboot")]
@@ -86,6 +91,7 @@ impl Config {
     pub fn new(data_dir: impl AsRef<Path>, host: impl Into<String>) -> Self {
         Self {
             mesos_work_dirs: Vec::new(),
+            mesos: None,
             paths: Vec::new(),
             format: Format::Auto,
             multiline: true,
@@ -128,6 +134,9 @@ impl Config {
         }
         if !self.redaction && !self.secret_files.is_empty() {
             return Err(ConfigError::SecretsUnused);
+        }
+        if let Some(mesos) = &self.mesos {
+            mesos.validate()?;
         }
         for path in &self.paths {
             crate::paths::Glob::parse(path)?;

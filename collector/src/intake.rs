@@ -89,7 +89,7 @@ impl Intake<'_> {
         for log in names {
             let source = listing.place.source(&self.config.host, &listing.path, log);
             self.tree.set_stream(node, log, source.id);
-            self.name(source.id, logs.get(log).unwrap_or(&none));
+            self.name(&source, logs.get(log).unwrap_or(&none));
             changed.push(source.id);
         }
         changed
@@ -313,10 +313,11 @@ impl Intake<'_> {
         })
     }
 
-    /// Gives the files of a stream the names that they have now.
-    fn name(&mut self, id: StreamId, named: &[Named]) {
-        let Some(stream) = self.streams.by_id.get_mut(&id) else { return };
-        self.streams.unnamed.insert(id);
+    /// Gives a stream the labels, and its files the names, that they have now.
+    fn name(&mut self, source: &Source, named: &[Named]) {
+        let Some(stream) = self.streams.by_id.get_mut(&source.id) else { return };
+        stream.source.labels = source.labels.clone();
+        self.streams.unnamed.insert(source.id);
         stream.listings += 1;
         for file in &mut stream.files {
             let name = named.iter().rev().find(|named| named.facts.key == file.key());

@@ -2,6 +2,7 @@
 
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
+use crate::mesos::MesosMetrics;
 use crate::redact::Event;
 
 /// The collector's metrics.
@@ -30,6 +31,7 @@ pub(crate) struct Metrics {
     /// By reason, see `PieceKind::loss`.
     pub lost_bytes: IntCounterVec,
     pub identity_changed: IntCounterVec,
+    pub mesos: MesosMetrics,
 }
 
 impl Metrics {
@@ -108,6 +110,7 @@ impl Metrics {
                 "checkpoint_records_lost_total",
                 "Checkpoint records that were damaged when the collector started",
             )?,
+            mesos: MesosMetrics::register(registry)?,
         })
     }
 

@@ -215,7 +215,7 @@ pub(crate) fn source(host: &str, path: &Path) -> Source {
     ]);
     let id = StreamId::of_file(host.as_bytes(), b"", b"", b"", file);
     let format = known.map_or(Format::Auto, |known| known.format);
-    Source { id, labels: Arc::new(labels), text_only: true, format }
+    Source { id, labels: Arc::new(labels), text_only: true, format, times_are_true: false }
 }
 
 #[cfg(test)]

@@ -27,6 +27,8 @@ pub(crate) struct Source {
     pub text_only: bool,
     /// In what form its files hold their lines.
     pub format: Format,
+    /// Whether its lines' own times are believed however old they are: we wrote them ourselves.
+    pub times_are_true: bool,
 }
 
 impl Place {

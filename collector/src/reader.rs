@@ -185,7 +185,7 @@ impl Reader<'_> {
         let envelope = self.envelope(file, stream.text, window)?;
         let read_to = file.read_to;
         let was_inside_cut = file.inside_cut;
-        let live = file.is_live();
+        let live = file.is_live() && !stream.source.times_are_true;
         if file.inside_cut {
             self.skip_cut(file, stream, window);
         } else if let Some(envelope) = envelope {
@@ -388,7 +388,8 @@ impl Reader<'_> {
         self.take_head(stream)?;
         self.take_rest(file, window, window.data, window.data);
         let source_bytes = self.source_bytes();
-        self.one_line(stream, source_bytes, LineFlags::PARTIAL, file.is_live());
+        let live = file.is_live() && !stream.source.times_are_true;
+        self.one_line(stream, source_bytes, LineFlags::PARTIAL, live);
         self.advance(file, stream, window, window.data);
         file.scanned_to = file.read_to;
         self.metrics.partial_lines.inc();

@@ -19,10 +19,12 @@ use crate::config::Config;
 use crate::discover::{Change, NodeId, Rescan, Settled, Tree};
 use crate::inflight::InFlight;
 use crate::intake::{Intake, Streams};
+use crate::mesos::Metadata;
 use crate::metrics::Metrics;
 use crate::periodic::Periodic;
 use crate::reader::{Buffers, Reader};
 use crate::redact::Redactor;
+use crate::relabel::{self, Relabelling};
 use crate::start::{StartError, lock, roots};
 use crate::status::Status;
 use crate::stream::{Closed, Stream, Turn, Turned, Why};
@@ -54,6 +56,8 @@ const SECRET_FILES_EVERY: Duration = Duration::from_secs(1);
 pub(crate) struct Loop {
     config: Config,
     metrics: Metrics,
+    metadata: Arc<Metadata>,
+    relabelling: Relabelling,
     tree: Tree,
     streams: Streams,
     /// Streams that wait for their turn.
@@ -95,8 +99,10 @@ impl Loop {
         now: Now,
     ) -> Result<Self, StartError> {
         config.validate()?;
-        let roots = roots(&config)?;
+        let metadata = Arc::new(Metadata::default());
+        let roots = roots(&config, &metadata)?;
         let lock = lock(&config.data_dir)?;
+        metadata.load(&config.data_dir);
         let incarnation = Incarnation::begin(&config.data_dir)?;
         let checkpoints = Checkpoints::open(&config.data_dir).map_err(|source| {
             StartError::DataDir { path: config.data_dir.join("checkpoints"), source }
@@ -107,6 +113,8 @@ impl Loop {
             .transpose()?;
         metrics.checkpoint_records_lost.inc_by(checkpoints.damaged());
         Ok(Self {
+            metadata,
+            relabelling: Relabelling::default(),
             tree: Tree::new(roots, metrics.clone()),
             streams: Streams::default(),
             ready: VecDeque::new(),
@@ -224,7 +232,22 @@ impl Loop {
         for id in self.tree.take_orphans() {
             self.lose_names(id);
         }
+        self.relabel(now);
         self.wake_due(now.monotonic);
+    }
+
+    /// Hands on the labels that the agent's metadata gives to streams.
+    fn relabel(&mut self, now: Now) {
+        if let Some(keys) = self.relabelling.due(&self.metadata, self.tree.is_dirty()) {
+            let sources = self.tree.sources(&self.config.host, &keys);
+            let checkpoints = &self.checkpoints;
+            relabel::announce(sources, &mut self.streams, checkpoints, &mut self.batcher, now);
+        }
+    }
+
+    /// What is known of containers, shared with who asks the agent.
+    pub(crate) fn metadata(&self) -> Arc<Metadata> {
+        self.metadata.clone()
     }
 
     /// Lists the directories that are due; gives the streams that changed.
@@ -363,6 +386,12 @@ impl Loop {
             }
         };
         let node = stream.node;
+        if stream.source.times_are_true {
+            // Ours: whoever wrote them wants to know which may be deleted.
+            for (file, size) in stream.drained(&self.checkpoints) {
+                self.metadata.drained(file, size);
+            }
+        }
         if !stream.files.is_empty() {
             let due = idle_until.flatten().filter(|at| stream.due.is_none_or(|due| *at < due));
             stream.due = due.or(stream.due);
@@ -405,6 +434,9 @@ impl Loop {
     /// Remembers a closed file, so that it is not opened again without need.
     fn closed(&mut self, node: u64, Closed { file, why }: Closed) {
         self.streams.open.remove(&file.key());
+        if why == Why::Finished && self.tree.is_generated(node) {
+            self.metadata.drained(file.key(), file.facts.size);
+        }
         if why == Why::Finished && file.is_deleted() {
             self.checkpoints.forget(&file.identity);
             return;

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use sawlog_transport::StreamId;
 
-use crate::application;
 use crate::envelope::Format;
-use crate::place::{Source, labels};
+use crate::mesos::{self, ContainerKey, Metadata};
+use crate::place::Source;
 use crate::rotation::{self, Age};
 
 /// Mesos nests containers at most this deep.
@@ -50,10 +50,14 @@ pub(crate) struct Place {
     nesting: usize,
     /// The directory's path inside the sandbox, with a `/` at its end; empty for the sandbox itself.
     inside: Box<[u8]>,
+    /// Whether this is the tree of what we write about containers, not of what they write.
+    generated: bool,
+    metadata: Arc<Metadata>,
 }
 
 impl Place {
-    pub(crate) fn work_dir() -> Self {
+    /// An agent's work directory.
+    pub(crate) fn work_dir(metadata: Arc<Metadata>) -> Self {
         let none: Box<[u8]> = Box::default();
         Self {
             layer: Layer::WorkDir,
@@ -63,7 +67,25 @@ impl Place {
             container: none.clone(),
             nesting: 0,
             inside: none,
+            generated: false,
+            metadata,
         }
+    }
+
+    /// A tree of the same layout with the streams that we write of the agent's containers.
+    pub(crate) fn generated(metadata: Arc<Metadata>) -> Self {
+        Self { generated: true, ..Self::work_dir(metadata) }
+    }
+
+    /// Whether the files here are ours.
+    pub(crate) fn is_generated(&self) -> bool {
+        self.generated
+    }
+
+    /// The run's container to which the directory belongs.
+    pub(crate) fn container_key(&self) -> ContainerKey {
+        let run = self.container.split(|byte| *byte == b'.').next().unwrap_or_default();
+        ContainerKey::of(&self.agent, &self.framework, &self.executor, run)
     }
 
     /// What a directory of this name is; `None` if no logs are below it.
@@ -125,7 +147,9 @@ impl Place {
             return None;
         }
         let (base, age) = rotation::split(name);
-        (base == "stdout" || base == "stderr").then_some((base, age))
+        let ours = [mesos::EVENTS, mesos::STATS];
+        let wanted = if self.generated { ours } else { ["stdout", "stderr"] };
+        wanted.iter().any(|name| base == *name).then_some((base, age))
     }
 
     /// The stream of a log here.
@@ -133,28 +157,25 @@ impl Place {
         let file = [&self.inside, base.as_bytes()].concat();
         let (agent, framework) = (&self.agent, &self.framework);
         let id = StreamId::of_file(agent, framework, &self.executor, &self.container, &file);
-        let application = application::of_executor(&self.executor);
-        let task = match application::thermos_task(&self.executor) {
-            Some(task) => task,
-            None if application.is_task => &self.executor,
-            None => b"",
+        let known = self.metadata.get(self.container_key());
+        let container = mesos::Container {
+            host,
+            agent,
+            framework,
+            executor: &self.executor,
+            container: &self.container,
+            stream: base.as_bytes(),
+            file: if self.inside.is_empty() { b"" } else { &file },
         };
-        // A standalone container has no executor: its own id names it.
-        let name: &[u8] =
-            if application.name.is_empty() { &self.container } else { &application.name };
-        let labels = labels([
-            ("app", name),
-            ("service_name", name),
-            ("framework", framework),
-            ("executor", &self.executor),
-            ("task", task),
-            ("container", &self.container),
-            ("agent", agent),
-            ("host", host.as_bytes()),
-            ("stream", base.as_bytes()),
-            ("file", if self.inside.is_empty() { b"" } else { &file }),
-        ]);
-        Source { id, labels: Arc::new(labels), text_only: false, format: Format::Raw }
+        let labels = mesos::labels_of(&container, known.as_ref().map(|known| &known.facts));
+        let times_are_true = self.generated;
+        Source {
+            id,
+            labels: Arc::new(labels),
+            text_only: false,
+            format: Format::Raw,
+            times_are_true,
+        }
     }
 }
 
@@ -163,7 +184,8 @@ mod tests {
     use super::*;
 
     fn place(path: &str) -> Option<Place> {
-        path.split('/').try_fold(Place::work_dir(), |at, name| at.child(OsStr::new(name)))
+        path.split('/')
+            .try_fold(Place::work_dir(Arc::default()), |at, name| at.child(OsStr::new(name)))
     }
 
     fn label(source: &Source, name: &str) -> String {
@@ -226,6 +248,23 @@ mod tests {
         assert_eq!(label(&source, "app"), "/shop/checkout");
         assert_eq!(label(&source, "service_name"), "/shop/checkout");
         assert_eq!(label(&source, "task"), id);
+    }
+
+    #[test]
+    fn generated_streams_stand_beside_those_of_the_container() {
+        let root = Place::generated(Arc::default());
+        let run = RUN.split('/').try_fold(root, |at, name| at.child(OsStr::new(name)));
+        let run = run.expect("the same layout");
+        assert_eq!(run.log(OsStr::new("stdout")), None);
+        assert_eq!(run.log(OsStr::new("stats.1")), Some((OsStr::new("stats"), 2)));
+        let source = run.source("h1", OsStr::new("events"));
+        assert_eq!(source.id, StreamId::of_file(b"S1", b"F 1", b"e:1", b"c1", b"events"));
+        assert_eq!(label(&source, "stream"), "events");
+        assert!(source.times_are_true);
+        assert_eq!(run.container_key(), ContainerKey::of(b"S1", b"F 1", b"e:1", b"c1"));
+        let nested = place(&format!("{RUN}/containers/n1")).expect("nested");
+        assert_eq!(nested.container_key(), run.container_key());
+        assert_eq!(nested.log(OsStr::new("events")), None);
     }
 
     #[test]

@@ -20,6 +20,7 @@ use crate::clock::Now;
 use crate::collector_id::IdentityError;
 use crate::config::{Config, ConfigError};
 use crate::directory;
+use crate::mesos::{Metadata, Watcher, WatcherHandle, generated_root};
 use crate::metrics::Metrics;
 use crate::paths::{self, Glob};
 use crate::place::Place;
@@ -76,6 +77,7 @@ pub struct Collector;
 pub struct CollectorHandle {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
+    watcher: Option<WatcherHandle>,
 }
 
 /// How a collector ended.
@@ -115,7 +117,10 @@ impl Collector {
         config.open_files_max = config.open_files_max.min(raise_open_files_limit() / 4 * 3);
         let started = Instant::now();
         let metrics = Metrics::register(registry)?;
+        let watcher = Watcher::new(&config, metrics.mesos.clone());
         let collector = Loop::open(config, producer, metrics, Now::read(started))?;
+        let watcher = watcher.map(|watcher| watcher.start(collector.metadata()));
+        let watcher = watcher.transpose().map_err(StartError::Thread)?;
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
             .map_err(|error| StartError::Thread(error.into()))?;
         let shared = Arc::new(Shared {
@@ -131,7 +136,7 @@ impl Collector {
                 move || run(collector, started, &shared)
             })
             .map_err(StartError::Thread)?;
-        Ok(CollectorHandle { shared, thread: Some(thread) })
+        Ok(CollectorHandle { shared, thread: Some(thread), watcher })
     }
 }
 
@@ -163,6 +168,8 @@ impl CollectorHandle {
     }
 
     fn end(&mut self, deadline: Instant) -> Result<(), Panicked> {
+        // First, so that nothing is written any more when the directory is free for another collector.
+        drop(self.watcher.take());
         let Some(thread) = self.thread.take() else { return Ok(()) };
         *self.shared.stop.lock() = Some(deadline);
         if let Err(error) = rustix::io::write(&self.shared.wake, &1u64.to_ne_bytes()) {
@@ -243,7 +250,10 @@ fn raise_open_files_limit() -> usize {
 }
 
 /// Where logs are looked for.
-pub(crate) fn roots(config: &Config) -> Result<Vec<(PathBuf, Place)>, StartError> {
+pub(crate) fn roots(
+    config: &Config,
+    metadata: &Arc<Metadata>,
+) -> Result<Vec<(PathBuf, Place)>, StartError> {
     let mut roots = Vec::new();
     for path in &config.mesos_work_dirs {
         let readable =
@@ -251,7 +261,11 @@ pub(crate) fn roots(config: &Config) -> Result<Vec<(PathBuf, Place)>, StartError
         if let Err(source) = readable {
             return Err(StartError::WorkDir { path: path.clone(), source });
         }
-        roots.push((path.clone(), Place::Mesos(sandbox::Place::work_dir())));
+        roots.push((path.clone(), Place::Mesos(sandbox::Place::work_dir(metadata.clone()))));
+    }
+    if !config.mesos_work_dirs.is_empty() {
+        let place = Place::Mesos(sandbox::Place::generated(metadata.clone()));
+        roots.push((generated_root(&config.data_dir), place));
     }
     for path in &config.paths {
         let glob = Arc::new(Glob::parse(path).map_err(ConfigError::from)?);

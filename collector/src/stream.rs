@@ -9,6 +9,7 @@ use crate::checkpoint::Checkpoints;
 use crate::config::Config;
 use crate::copies::is_undecided;
 use crate::discover::NodeId;
+use crate::identity::InodeKey;
 use crate::line_head::LineHead;
 use crate::place::Source;
 use crate::reader::{Lines, Outcome, Reader};
@@ -511,6 +512,13 @@ impl Stream {
             (Writers::Unknown, _) if now >= quiet_at => Finished::Yes,
             (Writers::Unknown, _) => Finished::AskAt(quiet_at),
         }
+    }
+
+    /// The files that are read and acknowledged to their ends, with their sizes.
+    pub(crate) fn drained(&self, checkpoints: &Checkpoints) -> Vec<(InodeKey, u64)> {
+        let is_drained =
+            |file: &&TailFile| file.unread() == 0 && is_acknowledged(file, checkpoints);
+        self.files.iter().filter(is_drained).map(|file| (file.key(), file.facts.size)).collect()
     }
 
     /// Bytes in the files that are not acknowledged.

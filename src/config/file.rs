@@ -12,16 +12,24 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::kafka::{self, KafkaTable};
+use super::mesos::MesosKeys;
 use super::{is_open_to_all, open_to_all, values};
 
 /// The longest configuration that is read.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Each key, with an example of how it is written.
-pub(super) const KEYS: [(&str, &str); 12] = [
+pub(super) const KEYS: [(&str, &str); 19] = [
     ("data", r#"data = "/var/lib/sawlog""#),
     ("listen", r#"listen = "127.0.0.1:7411""#),
     ("mesos_work_dir", r#"mesos_work_dir = "/var/lib/mesos""#),
+    ("mesos_agent_url", r#"mesos_agent_url = "http://127.0.0.1:5051""#),
+    ("mesos_credential_file", r#"mesos_credential_file = "/etc/sawlog/mesos-credential""#),
+    ("mesos_token_file", r#"mesos_token_file = "/etc/sawlog/mesos-token""#),
+    ("mesos_ca_file", r#"mesos_ca_file = "/etc/sawlog/mesos-ca.pem""#),
+    ("mesos_task_labels", r#"mesos_task_labels = ["team"]"#),
+    ("mesos_poll_interval", r#"mesos_poll_interval = "10s""#),
+    ("mesos_stats_interval", r#"mesos_stats_interval = "15s""#),
     ("paths", r#"paths = ["/var/log/app/*.log"]"#),
     ("redaction", "redaction = true"),
     ("secret_files", r#"secret_files = ["/etc/sawlog/secrets"]"#),
@@ -39,6 +47,7 @@ pub(super) struct File {
     pub(super) data: Option<Placed<PathBuf>>,
     pub(super) listen: Option<Placed<SocketAddr>>,
     pub(super) mesos_work_dir: Option<Placed<PathBuf>>,
+    pub(super) mesos: MesosKeys,
     pub(super) paths: Option<Placed<Vec<String>>>,
     pub(super) redaction: Option<Placed<bool>>,
     pub(super) secret_files: Option<Placed<Vec<PathBuf>>>,
@@ -135,7 +144,7 @@ pub(super) fn parse(path: &Path, text: &str, overruled: Overruled) -> Result<Fil
     Err(Problems { path: path.to_owned(), list: reader.problems })
 }
 
-type Value<'i> = Spanned<DeValue<'i>>;
+pub(super) type Value<'i> = Spanned<DeValue<'i>>;
 
 /// Turns values into settings and collects what is wrong with them.
 pub(super) struct Reader<'a> {
@@ -162,6 +171,7 @@ impl Reader<'_> {
                 "demo" => file.demo = self.boolean(name, value),
                 "no_auth_i_know" => file.no_auth_i_know = self.boolean(name, value),
                 "kafka" => file.kafka = self.kafka(name, value),
+                _ if file.mesos.read(self, name, value) => {}
                 _ => self.unknown(&key.span(), name),
             }
         }
@@ -238,7 +248,7 @@ impl Reader<'_> {
         self.list(name, value, |this, path| this.path(name, path))
     }
 
-    fn list<T>(
+    pub(super) fn list<T>(
         &mut self,
         name: &str,
         value: &Value<'_>,

@@ -4,6 +4,7 @@
 mod command;
 mod file;
 mod kafka;
+mod mesos;
 mod origin;
 mod role;
 mod values;
@@ -21,6 +22,7 @@ pub(crate) use command::{ConfigArgs, run as run_command};
 pub(crate) use kafka::Kafka;
 #[cfg(not(feature = "kafka"))]
 pub(crate) use kafka::WITHOUT_KAFKA;
+pub(crate) use mesos::agent_url;
 pub(crate) use origin::Given;
 pub(crate) use role::Asked;
 #[cfg(feature = "kafka")]
@@ -44,6 +46,8 @@ pub(crate) struct Config {
     pub(crate) data: PathBuf,
     pub(crate) listen: SocketAddr,
     pub(crate) mesos_work_dir: Option<PathBuf>,
+    /// How its agent is asked.
+    pub(crate) mesos: sawlog_collector::MesosConfig,
     /// Globs of plain files.
     pub(crate) paths: Vec<String>,
     /// Whether secrets are taken out of lines.
@@ -88,6 +92,7 @@ impl Config {
             data: absolute(&data.unwrap_or_else(|| "sawlog-data".into()))?,
             listen: listen.unwrap_or(asked.default_listen),
             mesos_work_dir: None,
+            mesos: sawlog_collector::MesosConfig::default(),
             paths: Vec::new(),
             redaction: true,
             secret_files: Vec::new(),

@@ -94,6 +94,7 @@ impl Effective {
             "paths" => ("path", "paths"),
             "redaction" => ("no_redaction", "no_redaction"),
             "secret_files" => ("secret_file", "secret_files"),
+            "mesos_task_labels" => ("task_label", "task_labels"),
             "kafka.tls_ca" => ("kafka_tls_ca", "kafka_tls_ca"),
             name => name.strip_prefix("kafka.").map_or((name, name), |flag| (flag, flag)),
         };
@@ -128,6 +129,7 @@ impl Effective {
             ("demo", Some(toml::Value::Boolean(config.demo))),
             ("no_auth_i_know", Some(toml::Value::Boolean(no_auth_i_know))),
         ]);
+        values.extend(super::mesos::shown(&config.mesos));
         values.extend(config.kafka.iter().flat_map(Kafka::shown));
         let line = |(name, origin): &(&str, Origin)| match values.get(name).and_then(Option::as_ref)
         {

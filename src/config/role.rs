@@ -7,7 +7,7 @@ use super::file::File;
 use super::origin::Effective;
 use super::{
     Config, DEFAULT_COLLECTOR_LISTEN, DEFAULT_LISTEN, Given, absolute, absolute_glob,
-    check_retention, kafka,
+    check_retention, kafka, mesos,
 };
 use crate::args::{
     AggregatorArgs, CollectorArgs, DemoArgs, GroupArgs, KafkaArgs, ProcessArgs, RunArgs,
@@ -89,6 +89,7 @@ fn pick_sources(
     let work_dir =
         from.pick("mesos_work_dir", args.mesos_work_dir.clone(), file.mesos_work_dir.take());
     config.mesos_work_dir = work_dir.as_deref().map(absolute).transpose()?;
+    config.mesos = mesos::pick(&args.mesos, from, std::mem::take(&mut file.mesos))?;
     let paths = (!args.paths.is_empty()).then(|| args.paths.clone());
     let paths = from.pick("paths", paths, file.paths.take()).unwrap_or_default();
     config.paths = paths.iter().map(|glob| absolute_glob(glob)).collect::<Result<_, _>>()?;

@@ -75,6 +75,27 @@ fn redaction_is_on_unless_it_is_said_and_knows_the_files_named() {
 }
 
 #[test]
+fn how_the_agent_is_asked_is_checked_and_shown() {
+    let (config, shown) =
+        effective(&["--mesos-agent-url", "none", "--task-label", "team"]).unwrap();
+    assert!(!config.mesos.ask && config.mesos.url.is_none());
+    for line in [
+        "mesos_agent_url = \"none\"  # --mesos-agent-url\n",
+        "mesos_task_labels = [\"team\"]  # --task-label\n",
+        "mesos_poll_interval = \"10s\"  # default\n",
+        "# mesos_token_file is not set\n",
+    ] {
+        assert!(shown.contains(line), "{line:?} is not in\n{shown}");
+    }
+    let both = effective(&["--mesos-token-file", "/t", "--mesos-credential-file", "/c"]);
+    assert!(both.unwrap_err().to_string().contains("both set"));
+    let found = problems("mesos_agent_url = \"agent:5051\"\nmesos_task_labels = [7]\n");
+    assert!(found[0].contains("x.toml:1:19: `mesos_agent_url`") && found[0].contains("'none'"));
+    assert_eq!(found.len(), 2, "{found:#?}");
+    assert!(problems("mesos_agent_ulr = 1")[0].contains("did you mean `mesos_agent_url`?"));
+}
+
+#[test]
 fn an_address_for_all_needs_the_word_for_it() {
     let error = effective(&["--listen", "0.0.0.0:1"]).unwrap_err().to_string();
     assert!(error.contains("0.0.0.0:1") && error.contains("--no-auth-i-know"), "{error}");

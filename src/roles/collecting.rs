@@ -54,8 +54,11 @@ pub(super) fn start(
         return Ok(None);
     }
     let dir = config.data.join("collector");
+    // The demo's work directory has no agent.
+    let has_agent = config.mesos_work_dir.is_some() || demo.is_none();
     let collector = sawlog_collector::Config {
         mesos_work_dirs: sources.work_dirs,
+        mesos: has_agent.then(|| config.mesos.clone()),
         paths: sources.paths,
         redaction: config.redaction,
         secret_files: config.secret_files.clone(),

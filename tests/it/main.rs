@@ -14,6 +14,7 @@ mod formats;
 mod kafka;
 mod listing_commands;
 mod logql;
+mod mesos;
 mod mesos_logger;
 mod node;
 mod places;

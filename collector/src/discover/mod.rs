@@ -18,8 +18,9 @@ use sawlog_transport::{FileIdentity, StreamId};
 
 use crate::directory;
 use crate::identity::{Facts, InodeKey, facts, facts_of_path};
+use crate::mesos::ContainerKey;
 use crate::metrics::Metrics;
-use crate::place::Place;
+use crate::place::{Place, Source};
 use names::Names;
 pub(crate) use names::{Logs, Memory, Named, Settled};
 use watches::{Event, Watches};
@@ -228,6 +229,24 @@ impl Tree {
         if let Some(node) = self.nodes.get_mut(&id) {
             node.logs.insert(log.to_owned(), stream);
         }
+    }
+
+    /// The streams fed from directories of these containers, with their labels of now.
+    pub(crate) fn sources(&self, host: &str, keys: &HashSet<ContainerKey>) -> Vec<Source> {
+        let is_one = |place: &Place| match place {
+            Place::Mesos(place) => keys.contains(&place.container_key()),
+            Place::Glob(_) => false,
+        };
+        let nodes = self.nodes.values().filter(|node| !node.logs.is_empty() && is_one(&node.place));
+        let sources = nodes
+            .flat_map(|node| node.logs.keys().map(|log| node.place.source(host, &node.path, log)));
+        sources.collect()
+    }
+
+    /// Whether a directory holds files that we wrote ourselves.
+    pub(crate) fn is_generated(&self, id: NodeId) -> bool {
+        let place = self.nodes.get(&id).map(|node| &node.place);
+        matches!(place, Some(Place::Mesos(place)) if place.is_generated())
     }
 
     /// Marks the directories that are due.
@@ -496,7 +515,10 @@ mod tests {
 
     fn tree(dir: &Path) -> Tree {
         let metrics = Metrics::register(&Registry::new()).expect("metrics");
-        Tree::new(vec![(dir.to_owned(), Place::Mesos(sandbox::Place::work_dir()))], metrics)
+        Tree::new(
+            vec![(dir.to_owned(), Place::Mesos(sandbox::Place::work_dir(Default::default())))],
+            metrics,
+        )
     }
 
     /// Lists all that is due; gives the log files found, with their directories below `dir`.

@@ -3,6 +3,7 @@
 mod churn;
 mod fixture;
 mod formats;
+mod metadata;
 mod model;
 mod redaction;
 mod scenarios;

@@ -89,7 +89,8 @@ impl BatchBuilder {
         self.runs.is_empty()
     }
 
-    /// Takes a run.
+    /// Takes a run. One without lines and pieces only tells of its stream's labels, which hold for
+    /// all that came before; of several label sets of a stream the last one counts.
     ///
     /// # Errors
     /// See [`PushError`]; nothing was taken then.
@@ -125,20 +126,27 @@ impl BatchBuilder {
         if self.is_empty() { PushError::TooLarge { what, found, limit } } else { PushError::Full }
     }
 
-    fn tables_cost(&self, stream: StreamId, labels: &Labels, run: &RunInput<'_>) -> usize {
-        let stream_cost = if self.stream_index.contains_key(&stream) {
-            0
-        } else {
-            16 + 5 + labels.bytes() + labels.len() * 6
+    fn tables_cost(&self, stream: StreamId, labels: &Arc<Labels>, run: &RunInput<'_>) -> usize {
+        let known = self.stream_index.get(&stream).map(|n| &self.streams[*n as usize].labels);
+        // Newer labels may be longer than those that they replace: counted as if both were kept.
+        let stream_cost = match known {
+            Some(known) if Arc::ptr_eq(known, labels) || known == labels => 0,
+            _ => 16 + 5 + labels.bytes() + labels.len() * 6,
         };
         stream_cost + 4 * 5 + 3 * 8 + 5 + run.pieces.len() * (1 + 16 + 20)
     }
 
     fn stream_number(&mut self, id: StreamId, labels: &Arc<Labels>) -> u32 {
-        *self.stream_index.entry(id).or_insert_with(|| {
+        let number = *self.stream_index.entry(id).or_insert_with(|| {
             self.streams.push(StreamEntry { id, labels: labels.clone() });
             self.streams.len() as u32 - 1
-        })
+        });
+        let known = &mut self.streams[number as usize].labels;
+        if !Arc::ptr_eq(known, labels) {
+            // The labels last known count, for all runs of the batch.
+            *known = labels.clone();
+        }
+        number
     }
 
     /// Puts the lines into a frame; gives its index and the first line there.

@@ -63,6 +63,53 @@ fn sample(codec: Codec) -> Bytes {
     builder.finish()
 }
 
+/// A stream's labels may become known when no line follows, and while a batch is being filled.
+#[test]
+fn a_run_of_nothing_tells_labels_and_the_last_ones_count() {
+    let newer = Labels::from_pairs([("app", "/shop/checkout"), ("task_name", "checkout.shop")]);
+    let newer = Arc::new(newer.unwrap());
+    let nothing = RunInput { read_time: 9, pieces: &[], lines: &LineColumns::default(), text: &[] };
+    let mut builder = BatchBuilder::new(HEADER, Codec::Zstd(1));
+    builder.push_run(StreamId(11), &labels(), nothing).unwrap();
+    let alone = Batch::decode(builder.finish()).unwrap();
+    assert_eq!((alone.streams.len(), alone.runs[0].n_lines), (1, 0));
+    assert!(alone.runs_cover(&[alone.frames[0].lines().unwrap()]));
+
+    let mut builder = BatchBuilder::new(HEADER, Codec::Zstd(1));
+    let (lines, text) = columns(&[b"first line"], 1_000);
+    let pieces = [text_piece(1, 0, &lines)];
+    let run = RunInput { read_time: 9, pieces: &pieces, lines: &lines, text: &text };
+    builder.push_run(StreamId(11), &labels(), run).unwrap();
+    builder.push_run(StreamId(12), &labels(), nothing).unwrap();
+    builder.push_run(StreamId(11), &newer, nothing).unwrap();
+    let batch = Batch::decode(builder.finish()).unwrap();
+    assert_eq!((batch.streams.len(), batch.runs.len()), (2, 3));
+    assert_eq!(*batch.streams[0].labels, *newer);
+    assert_eq!(*batch.streams[1].labels, *labels());
+    assert_eq!(&batch.frames[0].text().unwrap()[..], b"first line\n");
+}
+
+/// Labels that change all the time fill the tables, but never beyond their limit.
+#[test]
+fn labels_that_change_are_counted_each_time() {
+    let mut builder = BatchBuilder::new(HEADER, Codec::None);
+    let nothing = RunInput { read_time: 9, pieces: &[], lines: &LineColumns::default(), text: &[] };
+    let mut taken = 0;
+    for n in 0.. {
+        let value = format!("{n:04000}");
+        let labels = Arc::new(Labels::from_pairs([("a", &value), ("b", &value)]).unwrap());
+        match builder.push_run(StreamId(1), &labels, nothing) {
+            Ok(()) => taken += 1,
+            Err(error) => {
+                assert_eq!(error, PushError::Full);
+                break;
+            }
+        }
+    }
+    assert!(taken > 10, "{taken}");
+    assert_eq!(Batch::decode(builder.finish()).unwrap().runs.len(), taken);
+}
+
 #[test]
 fn everything_comes_back() {
     for codec in [Codec::None, Codec::Zstd(1)] {

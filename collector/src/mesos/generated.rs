@@ -1,0 +1,289 @@
+//! The files that we write about containers, in a tree like that of their sandboxes, so that they are
+//! collected like any other log. Rotated by renaming, deleted when acknowledged, within a limit.
+
+use std::collections::HashSet;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::FileType;
+
+use super::facts::{Ids, is_name};
+use super::known::Metadata;
+use super::metrics::MesosMetrics;
+use crate::identity::{InodeKey, facts_of_path};
+use crate::rotation;
+
+/// The names of the two logs.
+pub(crate) const EVENTS: &str = "events";
+pub(crate) const STATS: &str = "stats";
+
+/// All files together, in bytes; the oldest rotated ones go when they exceed it.
+const TREE_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// The size at which a file is rotated, in bytes: less if there are so many that all of them together
+/// would not fit.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
+const FILE_BYTES_MIN: u64 = 16 * 1024;
+/// The longest line that is read back, in bytes.
+const LINE_BYTES_MAX: u64 = 64 * 1024;
+/// How deep directories are looked through: the way to a run, and 32 containers within each other.
+const DEPTH_MAX: usize = 8 + 2 * 32;
+/// Components of the path of a run.
+const RUN_DEPTH: usize = 8;
+
+/// Where the tree is in a collector's data directory.
+pub(crate) fn root(data_dir: &Path) -> PathBuf {
+    data_dir.join("generated")
+}
+
+/// The tree.
+pub(super) struct GeneratedFiles {
+    root: PathBuf,
+    bytes_max: u64,
+    rotate_at: u64,
+    metrics: MesosMetrics,
+}
+
+/// A file of the tree.
+struct Found {
+    path: PathBuf,
+    /// The path of its run, below any work directory.
+    run: PathBuf,
+    is_stats: bool,
+    is_rotated: bool,
+    key: InodeKey,
+    size: u64,
+    modified: i64,
+}
+
+impl GeneratedFiles {
+    pub(super) fn new(data_dir: &Path, metrics: MesosMetrics) -> Self {
+        let root = root(data_dir);
+        Self { root, bytes_max: TREE_BYTES_MAX, rotate_at: FILE_BYTES_MAX, metrics }
+    }
+
+    #[cfg(test)]
+    pub(super) fn limit(&mut self, bytes_max: u64) {
+        self.bytes_max = bytes_max;
+    }
+
+    #[cfg(test)]
+    pub(super) fn lost_bytes(&self) -> u64 {
+        self.metrics.generated_lost_bytes.get()
+    }
+
+    /// Makes the root, so that it is watched before the first line.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub(super) fn create(&self) -> io::Result<()> {
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.root)
+    }
+
+    /// Adds whole lines to a container's log. `nested` is the container below the run's.
+    ///
+    /// # Errors
+    /// The file cannot be written; none or all of the lines are in it, but for a full disk.
+    pub(super) fn append(
+        &mut self,
+        ids: &Ids,
+        nested: &str,
+        log: &str,
+        lines: &[u8],
+    ) -> io::Result<()> {
+        let dir = self.directory(ids, nested);
+        DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
+        let path = dir.join(log);
+        let size = path.symlink_metadata().map_or(0, |file| file.len());
+        if size > 0 && size + lines.len() as u64 > self.rotate_at {
+            rotate(&dir, log)?;
+        }
+        let mut options = OpenOptions::new();
+        let mut file = options.create(true).append(true).read(true).mode(0o600).open(&path)?;
+        if is_torn(&file)? {
+            // A crash or a full disk cut the last line: what follows is another one.
+            file.write_all(b"\n")?;
+        }
+        file.write_all(lines)
+    }
+
+    fn directory(&self, ids: &Ids, nested: &str) -> PathBuf {
+        let mut dir = self.root.join(ids.path());
+        if nested.split('.').all(is_name) {
+            for name in nested.split('.') {
+                dir.push("containers");
+                dir.push(name);
+            }
+        }
+        dir
+    }
+
+    /// Reads back the lines of a run's logs of a name, those of nested containers and of rotated
+    /// files too.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub(super) fn lines(
+        &self,
+        ids: &Ids,
+        log: &str,
+        mut take: impl FnMut(&[u8]),
+    ) -> io::Result<()> {
+        let mut found = Vec::new();
+        walk(&self.root.join(ids.path()), DEPTH_MAX, &mut found);
+        for path in found {
+            if path.file_name().map(rotation::split).is_none_or(|(base, _)| base != log) {
+                continue;
+            }
+            let mut reader = BufReader::new(File::open(&path)?);
+            let mut line = Vec::new();
+            loop {
+                line.clear();
+                let mut limited = io::Read::take(&mut reader, LINE_BYTES_MAX);
+                if limited.read_until(b'\n', &mut line)? == 0 {
+                    break;
+                }
+                take(&line);
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes what is acknowledged and of no more use, and the oldest beyond the limit. `exists`
+    /// tells whether a run's sandbox is still there.
+    pub(super) fn sweep(&mut self, metadata: &Metadata, exists: impl Fn(&Path) -> bool) {
+        let mut paths = Vec::new();
+        walk(&self.root, DEPTH_MAX, &mut paths);
+        let mut files: Vec<Found> = paths.into_iter().filter_map(|path| self.found(path)).collect();
+        let gone: HashSet<PathBuf> = files
+            .iter()
+            .map(|file| file.run.clone())
+            .collect::<HashSet<_>>()
+            .into_iter()
+            .filter(|run| !exists(run))
+            .collect();
+        files.retain(|file| {
+            // Events of a container that is there are needed: they tell which were written.
+            let is_over = gone.contains(&file.run) || (file.is_rotated && file.is_stats);
+            let is_read = file.size == 0 || metadata.is_drained(file.key, file.size);
+            !(is_over && is_read && remove(&file.path))
+        });
+        self.keep_within_limit(&mut files, metadata, &gone);
+        for run in &gone {
+            remove_empty(&self.root, &self.root.join(run));
+        }
+        metadata.keep_drained(&files.iter().map(|file| file.key).collect());
+        let bytes: u64 = files.iter().map(|file| file.size).sum();
+        self.metrics.generated_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        let share = self.bytes_max / (2 * files.len() as u64).max(1);
+        self.rotate_at = share.clamp(FILE_BYTES_MIN, FILE_BYTES_MAX);
+    }
+
+    fn found(&self, path: PathBuf) -> Option<Found> {
+        let (base, age) = rotation::split(path.file_name()?);
+        let below = path.strip_prefix(&self.root).ok()?;
+        let run: PathBuf = below.components().take(RUN_DEPTH).collect();
+        let facts =
+            facts_of_path(&path).ok().filter(|facts| facts.kind == FileType::RegularFile)?;
+        let is_ours = base == EVENTS || base == STATS;
+        let (is_stats, is_rotated) = (base == STATS, age > 0);
+        let (key, size, modified) = (facts.key, facts.size, facts.modified);
+        is_ours.then_some(Found { path, run, is_stats, is_rotated, key, size, modified })
+    }
+
+    /// Deletes the oldest files beyond the limit, read or not: first rotated ones, then those of
+    /// containers that are gone, then statistics, events at last.
+    fn keep_within_limit(
+        &self,
+        files: &mut Vec<Found>,
+        metadata: &Metadata,
+        gone: &HashSet<PathBuf>,
+    ) {
+        let mut bytes: u64 = files.iter().map(|file| file.size).sum();
+        if bytes <= self.bytes_max {
+            return;
+        }
+        files.sort_by_key(|file| {
+            let is_gone = gone.contains(&file.run);
+            (!file.is_stats, !file.is_rotated, !is_gone, file.modified)
+        });
+        files.retain(|file| {
+            let is_beyond = bytes > self.bytes_max;
+            if !is_beyond || !remove(&file.path) {
+                return true;
+            }
+            bytes -= file.size;
+            if !metadata.is_drained(file.key, file.size) {
+                self.metrics.generated_lost_bytes.inc_by(file.size);
+            }
+            false
+        });
+    }
+}
+
+/// Renames `log` to `log.1`, that to `log.2`, and so on, the oldest first.
+fn rotate(dir: &Path, log: &str) -> io::Result<()> {
+    let name = |age: u32| match age {
+        0 => dir.join(log),
+        age => dir.join(format!("{log}.{age}")),
+    };
+    let mut free = 1;
+    while name(free).symlink_metadata().is_ok() {
+        free += 1;
+    }
+    for age in (0..free).rev() {
+        fs::rename(name(age), name(age + 1))?;
+    }
+    Ok(())
+}
+
+/// Whether the last line of a file has no end.
+fn is_torn(file: &File) -> io::Result<bool> {
+    let size = file.metadata()?.len();
+    let mut last = [b'\n'];
+    if let Some(at) = size.checked_sub(1) {
+        file.read_exact_at(&mut last, at)?;
+    }
+    Ok(last != [b'\n'])
+}
+
+/// The files below a directory, links not followed.
+fn walk(dir: &Path, depth: usize, found: &mut Vec<PathBuf>) {
+    let Ok(entries) = fs::read_dir(dir) else { return };
+    for entry in entries.flatten() {
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() && depth > 0 => walk(&entry.path(), depth - 1, found),
+            Ok(kind) if kind.is_file() => found.push(entry.path()),
+            _ => {}
+        }
+    }
+}
+
+fn remove(path: &Path) -> bool {
+    let removed = fs::remove_file(path);
+    if let Err(error) = &removed {
+        tracing::debug!("cannot delete '{}', tried again later: {error}", path.display());
+    }
+    removed.is_ok()
+}
+
+/// Removes the directories of a run that are empty, and those above it.
+fn remove_empty(root: &Path, run: &Path) {
+    fn below(dir: &Path, depth: usize) {
+        for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+            if depth > 0 && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                below(&entry.path(), depth - 1);
+            }
+        }
+        // What is not empty stays.
+        fs::remove_dir(dir).unwrap_or_default();
+    }
+    below(run, DEPTH_MAX);
+    let above = run.ancestors().skip(1).take_while(|dir| *dir != root && dir.starts_with(root));
+    for dir in above {
+        if fs::remove_dir(dir).is_err() {
+            break;
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! The thread that asks an agent, and reads its files when it does not answer.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use super::client::{AskError, Client};
+use super::config::MesosConfig;
+use super::containers::{self, Surroundings};
+use super::events::Events;
+use super::facts::Ids;
+use super::generated::{GeneratedFiles, STATS};
+use super::known::Metadata;
+use super::meta::Meta;
+use super::metrics::MesosMetrics;
+use super::state::{self, State};
+use crate::clock::Now;
+use crate::config::Config;
+
+/// How often what is of no more use is deleted.
+const SWEEP_EVERY: Duration = Duration::from_secs(30);
+/// The longest pause after failures, unless polls are rarer by themselves.
+const BACKOFF_MAX: Duration = Duration::from_secs(60);
+/// After so many failures in a row the pause is not doubled any more.
+const DOUBLINGS_MAX: u32 = 3;
+
+/// What asks an agent.
+pub(crate) struct Watcher {
+    config: MesosConfig,
+    data_dir: PathBuf,
+    client: Client,
+    metas: Vec<Meta>,
+    files: GeneratedFiles,
+    events: Events,
+    around: Surroundings,
+    metrics: MesosMetrics,
+    state_due: Duration,
+    stats_due: Duration,
+    sweep_due: Duration,
+    /// Failures in a row to get `/state`.
+    failures: u32,
+    /// The last outcome of each endpoint: only what is new is told.
+    outcomes: HashMap<&'static str, &'static str>,
+}
+
+/// A running watcher. Dropping it ends it: from then on it writes nothing, even if it still waits for
+/// an answer.
+pub(crate) struct WatcherHandle {
+    alive: Arc<Mutex<bool>>,
+    metadata: Arc<Metadata>,
+    data_dir: PathBuf,
+    _stop: Sender<()>,
+}
+
+impl Drop for WatcherHandle {
+    fn drop(&mut self) {
+        *self.alive.lock() = false;
+        save(&self.metadata, &self.data_dir);
+    }
+}
+
+impl Watcher {
+    /// `None` if there is no agent to be asked about.
+    pub(crate) fn new(config: &Config, metrics: MesosMetrics) -> Option<Self> {
+        let mesos = config.mesos.clone().filter(|_| !config.mesos_work_dirs.is_empty())?;
+        Some(Self {
+            client: Client::new(&mesos),
+            metas: config.mesos_work_dirs.iter().cloned().map(Meta::new).collect(),
+            files: GeneratedFiles::new(&config.data_dir, metrics.clone()),
+            events: Events::default(),
+            around: Surroundings::default(),
+            metrics,
+            state_due: Duration::ZERO,
+            stats_due: Duration::ZERO,
+            sweep_due: SWEEP_EVERY,
+            failures: 0,
+            outcomes: HashMap::new(),
+            data_dir: config.data_dir.clone(),
+            config: mesos,
+        })
+    }
+
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// There is no thread to be had.
+    pub(crate) fn start(self, metadata: Arc<Metadata>) -> io::Result<WatcherHandle> {
+        let alive = Arc::new(Mutex::new(true));
+        let (stop, stopped) = channel();
+        let handle = WatcherHandle {
+            alive: alive.clone(),
+            metadata: metadata.clone(),
+            data_dir: self.data_dir.clone(),
+            _stop: stop,
+        };
+        // Not joined: it may be waiting for an answer, and nobody is to wait for it.
+        std::thread::Builder::new()
+            .name("mesos".into())
+            .spawn(move || self.run(&metadata, &alive, &stopped))?;
+        Ok(handle)
+    }
+
+    fn run(mut self, metadata: &Metadata, alive: &Mutex<bool>, stopped: &Receiver<()>) {
+        let started = Instant::now();
+        if let Err(error) = self.files.create() {
+            self.write_failed(&error);
+        }
+        loop {
+            self.turn(metadata, alive, Now::read(started));
+            let pause = self.next_due().saturating_sub(started.elapsed());
+            if stopped.recv_timeout(pause) != Err(RecvTimeoutError::Timeout) {
+                return;
+            }
+        }
+    }
+
+    fn next_due(&self) -> Duration {
+        self.state_due.min(self.stats_due).min(self.sweep_due)
+    }
+
+    /// Does what is due.
+    pub(super) fn turn(&mut self, metadata: &Metadata, alive: &Mutex<bool>, now: Now) {
+        if now.monotonic >= self.state_due {
+            self.poll_state(metadata, alive, now);
+            let doublings = self.failures.min(DOUBLINGS_MAX);
+            let pause = self.config.state_every * (1 << doublings);
+            self.state_due = now.monotonic + pause.min(BACKOFF_MAX.max(self.config.state_every));
+        }
+        if now.monotonic >= self.stats_due {
+            self.stats_due = now.monotonic + self.config.stats_every;
+            // An agent that does not answer one question is not asked another.
+            if self.config.ask && self.failures == 0 && !self.around.agent.is_empty() {
+                self.poll_stats(alive, now);
+            }
+        }
+        if now.monotonic >= self.sweep_due {
+            self.sweep_due = now.monotonic + SWEEP_EVERY;
+            let alive = alive.lock();
+            if *alive {
+                self.sweep(metadata);
+            }
+        }
+    }
+
+    fn poll_state(&mut self, metadata: &Metadata, alive: &Mutex<bool>, now: Now) {
+        let told = if self.config.ask { self.ask_state() } else { None };
+        let is_told = told.is_some();
+        let states = match told {
+            Some(state) => vec![state],
+            None => self.read_meta(metadata),
+        };
+        let alive = alive.lock();
+        if !*alive {
+            return;
+        }
+        for state in states {
+            self.learn(state, is_told, metadata, now);
+        }
+        self.metrics.containers.set(i64::try_from(metadata.len()).unwrap_or(i64::MAX));
+        save(metadata, &self.data_dir);
+    }
+
+    fn ask_state(&mut self) -> Option<State> {
+        let answer = self.client.get("/state").and_then(|body| {
+            state::parse(&body, &self.config.task_labels)
+                .map_err(|error| self.malformed("/state", &error))
+        });
+        self.note("/state", answer.as_ref().err());
+        self.failures = if answer.is_ok() { 0 } else { self.failures.saturating_add(1) };
+        answer.ok()
+    }
+
+    fn malformed(&self, endpoint: &str, error: &serde_json::Error) -> AskError {
+        let url = format!("{}{endpoint}", self.config.base_url());
+        AskError::Malformed { url, why: error.to_string() }
+    }
+
+    fn read_meta(&self, metadata: &Metadata) -> Vec<State> {
+        // What has ended and was told of does not change any more.
+        let is_over = |ids: &Ids| self.events.is_over(ids) && metadata.get(ids.key()).is_some();
+        let read = |meta: &Meta| meta.read(&self.config.task_labels, is_over);
+        self.metas.iter().filter_map(read).collect()
+    }
+
+    /// Takes over what was told, by the agent (`is_told`) or by its files, and writes what happened.
+    fn learn(&mut self, state: State, is_told: bool, metadata: &Metadata, now: Now) {
+        if is_told {
+            let requests = state.seen.iter().filter(|seen| !seen.facts.ended);
+            self.around = Surroundings {
+                requests: requests.map(|seen| (seen.ids.key(), seen.resources)).collect(),
+                agent: state.agent,
+                total: state.total,
+                allocated: state.allocated,
+            };
+        }
+        for mut seen in state.seen {
+            let Some(meta) = self.metas.iter().find(|meta| has_sandbox(meta, &seen.ids)) else {
+                continue;
+            };
+            meta.link_tasks(&seen.ids, &mut seen.facts);
+            metadata.learn(&seen.ids, &seen.facts);
+            let updates = |ids: &Ids, task: &str| {
+                let wanted = is_told && seen.is_checkpointed;
+                wanted.then(|| meta.updates(ids, task)).flatten()
+            };
+            if let Err(error) = self.events.write(&seen, &mut self.files, updates, now.wall) {
+                self.write_failed(&error);
+            }
+        }
+    }
+
+    fn poll_stats(&mut self, alive: &Mutex<bool>, now: Now) {
+        let answer = self.client.get("/containers").and_then(|body| {
+            containers::lines(&body, &self.around, now.wall)
+                .map_err(|error| self.malformed("/containers", &error))
+        });
+        self.note("/containers", answer.as_ref().err());
+        let alive = alive.lock();
+        if !*alive {
+            return;
+        }
+        for (ids, line) in answer.unwrap_or_default() {
+            if !self.metas.iter().any(|meta| has_sandbox(meta, &ids)) {
+                continue;
+            }
+            if let Err(error) = self.files.append(&ids, "", STATS, &line) {
+                self.write_failed(&error);
+            }
+        }
+    }
+
+    fn sweep(&mut self, metadata: &Metadata) {
+        let metas = &self.metas;
+        let exists = |run: &Path| metas.iter().any(|meta| meta.work_dir().join(run).is_dir());
+        metadata.keep_only(|ids| exists(&ids.path()));
+        self.events.keep_only(|key| metadata.get(*key).is_some());
+        self.files.sweep(metadata, exists);
+        save(metadata, &self.data_dir);
+    }
+
+    /// Counts an outcome, and says what is new about it.
+    fn note(&mut self, endpoint: &'static str, error: Option<&AskError>) {
+        let outcome = error.map_or("ok", AskError::outcome);
+        self.metrics.polls.with_label_values(&[outcome]).inc();
+        let before = self.outcomes.insert(endpoint, outcome);
+        if before == Some(outcome) {
+            return;
+        }
+        match error {
+            None if before.is_some() => tracing::info!("the Mesos agent answers {endpoint} again"),
+            None => tracing::info!("the Mesos agent at {} answers", self.config.base_url()),
+            Some(error @ AskError::Refused { .. }) if self.config.url.is_none() => {
+                tracing::info!(
+                    "{error}; names come from the agent's files (set mesos_agent_url if it listens elsewhere)"
+                );
+            }
+            Some(error @ AskError::Recovering(_)) => tracing::info!("{error}"),
+            Some(error) => {
+                tracing::warn!(
+                    "{error}; logs are collected all the same, names come from the agent's files"
+                );
+            }
+        }
+    }
+
+    fn write_failed(&self, error: &io::Error) {
+        self.metrics.write_errors.inc();
+        if self.metrics.write_errors.get().is_power_of_two() {
+            tracing::warn!(
+                "cannot write events and statistics in '{}', tried again: {error}",
+                self.data_dir.display()
+            );
+        }
+    }
+}
+
+fn has_sandbox(meta: &Meta, ids: &Ids) -> bool {
+    meta.work_dir().join(ids.path()).is_dir()
+}
+
+fn save(metadata: &Metadata, data_dir: &Path) {
+    if let Err(error) = metadata.save(data_dir) {
+        tracing::warn!("cannot write '{}': {error}", data_dir.join("metadata").display());
+    }
+}

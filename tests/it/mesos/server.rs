@@ -1,0 +1,130 @@
+//! The HTTP side of the agent: `/state` and `/containers`, and the ways in which agents fail.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::Value;
+
+/// How the agent answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mood {
+    Fine,
+    /// Takes the question and says nothing, until the mood changes.
+    Hangs,
+    /// This status, with a body that is no JSON.
+    Refuses(u16),
+    /// With bytes in names that are no UTF-8.
+    CutsNames,
+}
+
+struct Told {
+    mood: Mood,
+    state: Value,
+    containers: Value,
+    /// What the header must be, if the agent asks who it is.
+    authorization: Option<String>,
+    questions: u64,
+}
+
+/// A listening agent; its threads end with the test process.
+#[derive(Clone)]
+pub(super) struct Server {
+    pub(super) addr: SocketAddr,
+    told: Arc<Mutex<Told>>,
+}
+
+impl Server {
+    pub(super) fn start(state: Value, containers: Value) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        let (mood, authorization, questions) = (Mood::Fine, None, 0);
+        let told = Told { mood, state, containers, authorization, questions };
+        let this = Self { addr, told: Arc::new(Mutex::new(told)) };
+        let agent = this.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let agent = agent.clone();
+                std::thread::spawn(move || agent.serve(&stream));
+            }
+        });
+        this
+    }
+
+    pub(super) fn url(&self) -> String {
+        format!("http://{}", self.addr)
+    }
+
+    pub(super) fn set_mood(&self, mood: Mood) {
+        self.told.lock().unwrap().mood = mood;
+    }
+
+    pub(super) fn set_state(&self, state: Value) {
+        self.told.lock().unwrap().state = state;
+    }
+
+    pub(super) fn demand(&self, authorization: &str) {
+        self.told.lock().unwrap().authorization = Some(authorization.to_owned());
+    }
+
+    /// Questions that came so far.
+    pub(super) fn questions(&self) -> u64 {
+        self.told.lock().unwrap().questions
+    }
+
+    fn mood(&self) -> Mood {
+        self.told.lock().unwrap().mood
+    }
+
+    /// Answers one question and closes, which HTTP/1.1 allows.
+    fn serve(&self, stream: &TcpStream) {
+        let mut reader = BufReader::new(stream);
+        let (mut path, mut authorization) = (String::new(), None);
+        let mut line = String::new();
+        while reader.read_line(&mut line).is_ok_and(|n| n > 2) {
+            if path.is_empty() {
+                path = line.split(' ').nth(1).unwrap_or_default().to_owned();
+            } else if let Some((name, value)) = line.trim().split_once(": ")
+                && name.eq_ignore_ascii_case("authorization")
+            {
+                authorization = Some(value.to_owned());
+            }
+            line.clear();
+        }
+        self.told.lock().unwrap().questions += 1;
+        while self.mood() == Mood::Hangs {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let (status, body) = self.answer(&path, authorization.as_deref());
+        let head = format!(
+            "HTTP/1.1 {status} X\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+            body.len()
+        );
+        let mut stream = stream;
+        // Who asked may be gone.
+        drop(stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body)));
+    }
+
+    fn answer(&self, path: &str, authorization: Option<&str>) -> (u16, Vec<u8>) {
+        let told = self.told.lock().unwrap();
+        if let Mood::Refuses(status) = told.mood {
+            return (status, b"Agent has not finished recovery".to_vec());
+        }
+        if told.authorization.is_some() && told.authorization.as_deref() != authorization {
+            return (401, Vec::new());
+        }
+        let body = match path {
+            "/state" => told.state.to_string().into_bytes(),
+            "/containers" => told.containers.to_string().into_bytes(),
+            _ => return (404, Vec::new()),
+        };
+        if told.mood == Mood::CutsNames {
+            let text = String::from_utf8(body).unwrap();
+            // The last byte of a character is missing.
+            let parts: Vec<&[u8]> = text.split("日").map(str::as_bytes).collect();
+            return (200, parts.join(&b"\xe6\x97"[..]));
+        }
+        (200, body)
+    }
+}

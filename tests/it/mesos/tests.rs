@@ -1,0 +1,184 @@
+//! What people find of an agent's containers, whatever the agent does meanwhile.
+
+use super::answers::{RUNNING_AT, containers, state};
+use super::server::{Mood, Server};
+use super::work_dir::{AGENT, CHECKOUT, ETL, Expected, MARATHON, WorkDir, out_of_memory};
+use crate::node::{Node, Setup, assert_same_bytes, eventually};
+
+const RUNNING: [(&str, f64); 1] = [("TASK_RUNNING", RUNNING_AT)];
+const DIED_AT: f64 = RUNNING_AT + 3600.25;
+
+fn setup(work: &WorkDir, url: &str) -> Setup {
+    Setup::new(&work.data())
+        .arg("--mesos-work-dir", work.path())
+        .arg("--mesos-agent-url", url)
+        .arg("--mesos-poll-interval", "200ms")
+        .arg("--mesos-stats-interval", "200ms")
+        .arg("--task-label", "team")
+}
+
+fn selector(labels: &[(&str, String)]) -> String {
+    let pairs = labels.iter().map(|(name, value)| format!("{name}={value:?}"));
+    format!("{{{}}}", pairs.collect::<Vec<_>>().join(","))
+}
+
+fn assert_all_found(node: &Node, expected: &[Expected]) {
+    for file in expected {
+        let query = selector(&file.labels);
+        let lines = file.content.lines().count() as u64;
+        eventually(&query, || node.count(&query), |found| *found == lines);
+        assert_same_bytes(&node.export(&query), file.content.as_bytes(), &query);
+    }
+}
+
+const EVERYTHING: &str = r#"{stream=~"stdout|stderr"}"#;
+
+#[test]
+fn nothing_waits_for_an_agent_that_hangs_and_what_it_tells_labels_older_lines() {
+    let work = WorkDir::new();
+    let server = Server::start(state(&RUNNING, false), containers());
+    server.set_mood(Mood::Hangs);
+    let node = setup(&work, &server.url()).start();
+    let all: u64 = work.expected.iter().map(|file| file.content.lines().count() as u64).sum();
+    eventually("lines", || node.count(EVERYTHING), |found| *found == all);
+    assert_eq!(node.count(r#"{app="etl executor #7"}"#), 40);
+    assert_eq!(node.count(r#"{framework="marathon"}"#), 0);
+    assert!(server.questions() > 0, "the agent was asked");
+
+    server.set_mood(Mood::Fine);
+    assert_all_found(&node, &work.expected);
+    assert_eq!(node.count(r#"{app="etl executor #7", container="c5b", stream="stdout"}"#), 0);
+    assert_eq!(node.count(EVERYTHING), all, "no line came twice, none of what is no log");
+    for absent in [r#"{hidden=~".+"}"#, r#"{container=~".*check.*"}"#, r#"{container="c6"}"#] {
+        assert_eq!(node.count(absent), 0, "{absent}");
+    }
+    let found = node.export(r#"{agent=~".+"}"#);
+    assert!(memchr::memmem::find(&found, b"never-seen").is_none(), "commands stay where they are");
+}
+
+#[test]
+fn events_say_why_a_task_died_once_also_through_kill_9() {
+    let work = WorkDir::new();
+    work.checkpoint(&[]);
+    let server = Server::start(state(&RUNNING, false), containers());
+    let setup = setup(&work, &server.url());
+    let mut node = setup.start();
+    let events = r#"{container="c1", app="/shop/checkout", stream="events"}"#;
+    eventually("the start", || node.count(events), |found| *found == 1);
+    work.checkpoint(&[out_of_memory(DIED_AT)]);
+    server.set_state(state(&[RUNNING[0], ("TASK_FAILED", DIED_AT)], true));
+    let why = format!(r#"{events} |= "REASON_CONTAINER_LIMITATION_MEMORY" |= "137""#);
+    eventually("the death", || node.count(&why), |found| *found == 1);
+    eventually("the end", || node.count(events), |found| *found == 3);
+    let asked = server.questions();
+    node.kill();
+    let node = setup.start().ready();
+    eventually("questions", || server.questions(), |now| *now > asked + 8);
+    assert_eq!(node.count(events), 3, "the same events again are no new ones");
+    let text = String::from_utf8(node.export(events)).unwrap();
+    let death: serde_json::Value = serde_json::from_str(text.lines().nth(1).unwrap()).unwrap();
+    assert_eq!((&death["task"], &death["task_name"]), (&CHECKOUT.into(), &"checkout.shop".into()));
+    assert_eq!((&death["exit_status"], &death["level"]), (&137.into(), &"error".into()));
+    assert_eq!(death["message"], "Memory limit exceeded; Command exited with status 137");
+    // Its time is the status', however old that is: a minute around it has all of it.
+    let around = format!("{}", DIED_AT as u64 + 30);
+    let query = format!(r#"count_over_time({why}[1m])"#);
+    let (_, body) = node.get("/loki/api/v1/query", &[("query", &query), ("time", &around)]);
+    let answer: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(answer["data"]["result"][0]["value"][1], "1", "{answer}");
+}
+
+#[test]
+fn statistics_are_there_for_a_container_without_lines() {
+    let work = WorkDir::new();
+    let server = Server::start(state(&RUNNING, false), containers());
+    let node = setup(&work, &server.url()).start();
+    let stats = r#"{app="etl-pipeline", executor="quiet", stream="stats"}"#;
+    eventually("statistics", || node.count(stats), |found| *found >= 2);
+    let text = String::from_utf8(node.export(stats)).unwrap();
+    let one: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+    assert_eq!(one["cpus_user_time_secs"], 100.25);
+    assert_eq!((&one["mem_rss_bytes"], &one["net_rx_bytes"]), (&314_572_800.into(), &7.into()));
+    assert_eq!((&one["allocated_cpus"], &one["agent_cpus"]), (&1.1.into(), &8.0.into()));
+    assert!(one.get("mem_limit_bytes").is_none(), "no limit is no number");
+    let unknown = r#"{container="c1", stream="stats"} |= "unknown""#;
+    eventually("a container that could not be measured", || node.count(unknown), |n| *n >= 1);
+}
+
+#[test]
+fn an_agents_troubles_are_told_once_and_cost_nothing() {
+    let work = WorkDir::new();
+    let server = Server::start(state(&RUNNING, false), containers());
+    server.demand("Basic c2F3bG9nOnMzY3JldA==");
+    let credential = work.temp().join("credential");
+    std::fs::write(&credential, "sawlog wrong\n").unwrap();
+    let node = setup(&work, &server.url()).arg("--mesos-credential-file", &credential).start();
+    let told = |what: &'static str| {
+        let asked = server.questions();
+        eventually("questions", || server.questions(), |now| *now > asked + 3);
+        eventually(what, || node.log().matches(what).count(), |times| *times == 1);
+    };
+    told("wants to know who asks (401): set mesos_credential_file");
+    server.set_mood(Mood::Refuses(503));
+    told("has not finished its recovery");
+    server.set_mood(Mood::Refuses(403));
+    told("refuses this to our principal (403)");
+    server.set_mood(Mood::CutsNames);
+    // The file is read again: no restart is needed.
+    std::fs::write(&credential, r#"{"principal": "sawlog", "secret": "s3cret"}"#).unwrap();
+    assert_all_found(&node, &work.expected);
+    assert!(!node.log().contains("s3cret"));
+    assert!(node.metric("sawlog_collector_mesos_polls_total") >= 8.0);
+}
+
+#[test]
+fn a_new_id_of_the_agent_is_followed_and_the_old_one_not_forgotten() {
+    let work = WorkDir::new();
+    let server = Server::start(state(&RUNNING, false), containers());
+    let node = setup(&work, &server.url()).start();
+    assert_all_found(&node, &work.expected);
+    let new_id = "3c7a9f52-1d0e-4b58-9a67-5e2f0c8d4b11-S44";
+    let told = state(&RUNNING, false).to_string().replace(AGENT, new_id);
+    server.set_state(serde_json::from_str(&told).unwrap());
+    let run = work.run(new_id, MARATHON, CHECKOUT, "c1");
+    std::fs::create_dir_all(&run).unwrap();
+    std::fs::write(run.join("stdout"), "the same ids below another agent\n").unwrap();
+    let labels = format!(r#"{{agent="{new_id}", task_name="checkout.shop", stream="stdout"}}"#);
+    eventually("a line of the new id", || node.count(&labels), |found| *found == 1);
+    let stats = format!(r#"{{agent="{new_id}", container="c1", stream="stats"}}"#);
+    eventually("statistics of the new id", || node.count(&stats), |found| *found >= 1);
+    for file in &work.expected {
+        let mut labels = file.labels.clone();
+        let has_agent = labels.iter().any(|(name, _)| *name == "agent");
+        if !has_agent && !labels.iter().any(|(_, value)| value == "metrics-probe") {
+            labels.push(("agent", AGENT.to_owned()));
+        }
+        let lines = file.content.lines().count() as u64;
+        assert_eq!(node.count(&selector(&labels)), lines, "{labels:?}");
+    }
+}
+
+#[test]
+fn without_an_agent_its_files_tell_and_what_it_told_outlives_it() {
+    let work = WorkDir::new();
+    work.checkpoint(&[out_of_memory(DIED_AT)]);
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let node = setup(&work, &format!("http://{closed}")).start();
+    let named =
+        r#"{container="c1", framework="marathon", task_name="checkout.shop", stream="stdout"}"#;
+    eventually("names from meta/", || node.count(named), |found| *found == 23);
+    let why = r#"{container="c1", stream="events"} |= "Memory limit exceeded""#;
+    eventually("the death", || node.count(why), |found| *found == 1);
+    assert_eq!(node.terminate(), Some(0));
+
+    let server = Server::start(state(&RUNNING, false), containers());
+    let node = setup(&work, &server.url()).start().ready();
+    assert_all_found(&node, &work.expected);
+    assert_eq!(node.terminate(), Some(0));
+    // The agent has forgotten all; new lines still have their labels.
+    let node = setup(&work, "none").start().ready();
+    let etl = work.run(AGENT, ETL, "etl executor #7", "c5b");
+    std::fs::write(etl.join("stderr"), "a line after all that\n").unwrap();
+    let query = r#"{app="etl-pipeline", container="c5b", stream="stderr"}"#;
+    eventually("a line of a container that nobody tells of", || node.count(query), |n| *n == 1);
+}
