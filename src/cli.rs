@@ -35,6 +35,8 @@ pub(crate) enum Command {
     Labels(cli::labels::LabelsArgs),
     /// List the streams: one a line, as a selector that can be pasted into a query
     Streams(cli::streams::StreamsArgs),
+    /// Say where each file of a task, container or app stands, or why it is not collected
+    Why(cli::why::WhyArgs),
     /// Look at the store
     Store(cli::store::StoreArgs),
     /// Print what a shell needs to complete sawlog's arguments

@@ -35,6 +35,7 @@ fn main() -> ExitCode {
         Command::Tail(args) => sawlog_query::cli::follow::run(&args),
         Command::Labels(args) => sawlog_query::cli::labels::run(&args),
         Command::Streams(args) => sawlog_query::cli::streams::run(&args),
+        Command::Why(args) => sawlog_query::cli::why::run(&args),
         Command::Store(args) => sawlog_query::cli::store::run(&args),
         Command::Completions(args) => completions(args.shell),
         Command::Config(args) => config::run_command(&args, &given),

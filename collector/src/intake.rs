@@ -21,6 +21,7 @@ use crate::place::Source;
 use crate::stream::Stream;
 use crate::tail::TailFile;
 use crate::times::StreamTimes;
+use crate::why::Decision;
 
 /// How often a directory is listed again at once because files were renamed meanwhile.
 const LISTINGS_MAX: usize = 5;
@@ -192,12 +193,17 @@ impl Intake<'_> {
         let identity = identify(&file, &found);
         let mut file = TailFile::new(file, found, identity, self.now);
         file.young = found.key.birth_time > self.started;
-        if let Some(progress) = self.checkpoints.get(&identity)
+        let progress = self.checkpoints.get(&identity);
+        let opened = progress.map_or(Decision::Opened, |at| Decision::Resumed(at.offset));
+        if let Some(progress) = progress
             && file.resume(progress)?
         {
             self.metrics.truncations.inc();
+            file.decisions.note(self.now.wall, Decision::Truncated(file.truncations));
             let path = listing.path.join(name);
             tracing::info!("'{}' was truncated while nobody looked", path.display());
+        } else {
+            file.decisions.note(self.now.wall, opened);
         }
         Ok(Some(file))
     }

@@ -36,12 +36,16 @@ mod stream;
 mod sys;
 mod tail;
 mod tail_hash;
+mod why;
 
 pub use collector_id::{IdentityError, Incarnation};
 pub use config::{Config, ConfigError};
 pub use paths::{GlobError, matches_any};
 pub use start::{Collector, CollectorHandle, Panicked, StartError, Stopped};
 pub use status::Status;
+pub use why::{
+    AcknowledgedFile, AskError, Asker, Decided, Details, Explained, FileState, Identity, State,
+};
 
 #[cfg(test)]
 mod tests;

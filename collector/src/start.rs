@@ -27,6 +27,7 @@ use crate::redact::RedactorError;
 use crate::run::Loop;
 use crate::sandbox;
 use crate::status::Status;
+use crate::why::{Asker, Desk};
 
 /// How long events gather before they are looked at, lest every write of a busy container wake us.
 const GATHER: Duration = Duration::from_millis(1);
@@ -75,6 +76,7 @@ pub struct Collector;
 /// not acknowledged is read again by the next start.
 pub struct CollectorHandle {
     shared: Arc<Shared>,
+    asker: Asker,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -92,7 +94,7 @@ pub struct Panicked;
 
 struct Shared {
     /// Wakes the thread.
-    wake: OwnedFd,
+    wake: Arc<OwnedFd>,
     /// Until when to wait for acknowledgements; `None` while running.
     stop: Mutex<Option<Instant>>,
     status: Mutex<Status>,
@@ -118,6 +120,8 @@ impl Collector {
         let collector = Loop::open(config, producer, metrics, Now::read(started))?;
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
             .map_err(|error| StartError::Thread(error.into()))?;
+        let wake = Arc::new(wake);
+        let (desk, asker) = Desk::new(wake.clone());
         let shared = Arc::new(Shared {
             wake,
             stop: Mutex::new(None),
@@ -128,10 +132,10 @@ impl Collector {
             .name("collector".into())
             .spawn({
                 let shared = shared.clone();
-                move || run(collector, started, &shared)
+                move || run(collector, started, &shared, &desk)
             })
             .map_err(StartError::Thread)?;
-        Ok(CollectorHandle { shared, thread: Some(thread) })
+        Ok(CollectorHandle { shared, asker, thread: Some(thread) })
     }
 }
 
@@ -139,6 +143,11 @@ impl CollectorHandle {
     /// The state after the last turn of the loop.
     pub fn status(&self) -> Status {
         *self.shared.status.lock()
+    }
+
+    /// What asks the collector about single files; it may outlive the collector.
+    pub fn asker(&self) -> Asker {
+        self.asker.clone()
     }
 
     /// Turns of the loop since the start. The status of a turn knows what was written before the
@@ -180,7 +189,7 @@ impl Drop for CollectorHandle {
     }
 }
 
-fn run(mut collector: Loop, started: Instant, shared: &Shared) {
+fn run(mut collector: Loop, started: Instant, shared: &Shared, desk: &Desk) {
     loop {
         if let Some(deadline) = *shared.stop.lock() {
             return finish(collector, started, deadline, shared);
@@ -188,7 +197,8 @@ fn run(mut collector: Loop, started: Instant, shared: &Shared) {
         let sleep = collector.step(Now::read(started));
         *shared.status.lock() = collector.status();
         shared.turns.fetch_add(1, Ordering::Release);
-        if !sleep.is_zero() {
+        let is_asked = desk.answer(|| collector.view(Now::read(started)));
+        if !sleep.is_zero() && !is_asked {
             if !collector.is_all_acknowledged() {
                 std::thread::sleep(GATHER);
             }
@@ -199,14 +209,17 @@ fn run(mut collector: Loop, started: Instant, shared: &Shared) {
 
 /// Sleeps until something changes, somebody wakes us, or the time is over.
 fn wait(collector: &Loop, shared: &Shared, sleep: Duration) {
-    let mut sources = vec![PollFd::new(&shared.wake, PollFlags::IN)];
+    let mut sources = vec![PollFd::new(&*shared.wake, PollFlags::IN)];
     let events = collector.events();
     if let Some(events) = &events {
         sources.push(PollFd::from_borrowed_fd(events.as_fd(), PollFlags::IN));
     }
     let timeout =
         Timespec { tv_sec: sleep.as_secs() as i64, tv_nsec: i64::from(sleep.subsec_nanos()) };
-    match poll(&mut sources, Some(&timeout)) {
+    let polled = poll(&mut sources, Some(&timeout));
+    // Who wakes us has said by other means what for.
+    rustix::io::read(&*shared.wake, &mut [0; 8]).unwrap_or_default();
+    match polled {
         Ok(_) | Err(rustix::io::Errno::INTR) => {}
         Err(error) => {
             tracing::warn!("cannot wait for events, sleeping instead: {error}");

@@ -13,6 +13,7 @@ use crate::redact::PemBlock;
 use crate::sys::Writers;
 use crate::tail::TailFile;
 use crate::times::StreamTimes;
+use crate::why::{Decision, Waits};
 
 /// How long a file that cannot be read is left alone.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
@@ -80,6 +81,17 @@ enum Step {
     Skip(&'static str),
 }
 
+impl Step {
+    /// What the file's unread bytes wait for.
+    fn waits(&self) -> Option<Waits> {
+        match self {
+            Step::NextAnd(_) => Some(Waits::LineEnd),
+            Step::Wait(_) => Some(Waits::LineEndHoldingNewer),
+            Step::Read(_) | Step::Next | Step::Skip(_) => None,
+        }
+    }
+}
+
 impl Stream {
     pub(crate) fn new(source: Source, node: NodeId, times: StreamTimes, pem: PemBlock) -> Self {
         Self {
@@ -101,7 +113,9 @@ impl Stream {
         let mut sooner = |at: Duration| due = Some(due.map_or(at, |due| due.min(at)));
         let mut index = 0;
         while index < self.files.len() {
-            match self.step(index, turn) {
+            let step = self.step(index, turn);
+            self.files[index].waits = step.waits();
+            match step {
                 Step::Read(bytes) => return Turned::Read(bytes),
                 Step::Next => {}
                 Step::NextAnd(at) => sooner(at),
@@ -130,6 +144,7 @@ impl Stream {
         self.try_step(index, turn).unwrap_or_else(|error| {
             turn.reader.metrics.scan_errors.inc();
             let file = &mut self.files[index];
+            file.decisions.note(turn.reader.now.wall, Decision::Unreadable(error.kind()));
             if !std::mem::replace(&mut file.warned, true) {
                 let name = file.name.as_ref().map(|(name, _)| name);
                 tracing::warn!(labels = %self.source.labels, ?name, "cannot read a log file: {error}");
@@ -160,9 +175,11 @@ impl Stream {
         Ok(())
     }
 
-    fn truncated(&self, index: usize, turn: &mut Turn<'_, '_>) {
+    fn truncated(&mut self, index: usize, turn: &mut Turn<'_, '_>) {
         turn.reader.metrics.truncations.inc();
-        let name = self.files[index].name.as_ref().map(|(name, _)| name);
+        let file = &mut self.files[index];
+        file.decisions.note(turn.reader.now.wall, Decision::Truncated(file.truncations));
+        let name = file.name.as_ref().map(|(name, _)| name);
         tracing::info!(labels = %self.source.labels, ?name, "a log file was truncated");
     }
 
@@ -197,11 +214,16 @@ impl Stream {
     }
 
     fn partial_line(&mut self, index: usize, turn: &mut Turn<'_, '_>) -> io::Result<Outcome> {
+        self.files[index].decisions.note(turn.reader.now.wall, Decision::PartialLine);
         self.read(index, turn, |reader, file, lines| reader.partial_line(file, lines))
     }
 
     fn is_in_head(&self, index: usize) -> bool {
-        let file = &self.files[index];
+        self.holds_in_head(&self.files[index])
+    }
+
+    /// Whether a file's last line was cut and waits for its rest.
+    pub(crate) fn holds_in_head(&self, file: &TailFile) -> bool {
         self.head.as_ref().is_some_and(|head| head.holds(file))
     }
 
@@ -301,6 +323,9 @@ impl Stream {
         let outcome = turn.reader.leave_open(&mut self.files[index], head)?;
         if outcome == Outcome::End {
             head.continued_in = continued_in;
+            let now = turn.reader.now.wall;
+            self.files[index].decisions.note(now, Decision::LineGoesOn);
+            self.files[newer].decisions.note(now, Decision::JoinedLine);
             // What was looked at there was not looked at as the rest of a line.
             let newer = &mut self.files[newer];
             newer.scanned_to = newer.read_to;

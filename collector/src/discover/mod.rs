@@ -3,6 +3,7 @@
 //! Events only say where to look. What is there is always read from the directory itself, so that
 //! a lost event costs time and nothing else.
 
+mod look;
 mod names;
 mod watches;
 
@@ -20,6 +21,7 @@ use crate::directory;
 use crate::identity::{Facts, InodeKey, facts, facts_of_path};
 use crate::metrics::Metrics;
 use crate::place::Place;
+pub(crate) use look::Known;
 use names::Names;
 pub(crate) use names::{Logs, Memory, Named, Settled};
 use watches::{Event, Watches};

@@ -6,3 +6,4 @@ mod redaction;
 mod scenarios;
 mod store;
 mod threaded;
+mod why;
