@@ -7,6 +7,7 @@ use crate::args::{AggregatorArgs, CollectorArgs, RunArgs};
 use crate::build_info::LONG_VERSION;
 use crate::config::ConfigArgs;
 use crate::demo::Kind;
+use crate::pipe::PipeArgs;
 
 /// A configuration that cannot be used: EX_CONFIG of sysexits.
 pub(crate) const EXIT_CONFIG: u8 = 78;
@@ -27,6 +28,8 @@ pub(crate) enum Command {
     Collector(Box<CollectorArgs>),
     /// Store what collectors sent to Kafka, and serve it
     Aggregator(Box<AggregatorArgs>),
+    /// Write a container's stream into its sandbox, and rotate without losing a line
+    Pipe(PipeArgs),
     /// Search the collected logs
     Search(cli::search::SearchArgs),
     /// Show the last lines, then each new one

@@ -6,6 +6,7 @@ mod build_info;
 mod cli;
 mod config;
 mod demo;
+mod pipe;
 mod places;
 mod roles;
 
@@ -30,6 +31,10 @@ fn main() -> ExitCode {
         }
         Command::Aggregator(args) => {
             start("aggregator", Asked::aggregator(*args), &given, roles::aggregator)
+        }
+        Command::Pipe(args) => {
+            start_log();
+            pipe::run(&args)
         }
         Command::Search(args) => sawlog_query::cli::search::run(&args),
         Command::Tail(args) => sawlog_query::cli::follow::run(&args),

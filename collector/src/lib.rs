@@ -3,6 +3,7 @@
 //! Never interprets a query, never opens an index.
 
 pub mod parse;
+pub mod pipe;
 pub mod redact;
 pub mod times;
 
