@@ -10,8 +10,9 @@ use crate::why::AcknowledgedFile;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// For the whole answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
-/// The least time between two questions.
+/// The least time between two questions; doubled while nobody answers.
 const PAUSE: Duration = Duration::from_millis(100);
+const PAUSE_MAX: Duration = Duration::from_secs(10);
 /// The longest answer: some ten thousand files.
 const ANSWER_BYTES_MAX: u64 = 1 << 20;
 
@@ -33,12 +34,14 @@ impl Acknowledgements {
                 .proxy(None)
                 .build()
                 .into();
+            let mut pause = PAUSE;
             while asked.recv().is_ok() {
                 let files = collectors.iter().find_map(|collector| ask(&agent, collector, &log));
+                pause = if files.is_some() { PAUSE } else { (pause * 2).min(PAUSE_MAX) };
                 if answered.send(files.unwrap_or_default()).is_err() {
                     return;
                 }
-                std::thread::sleep(PAUSE);
+                std::thread::sleep(pause);
             }
         });
         if let Err(error) = thread {
