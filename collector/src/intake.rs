@@ -26,6 +26,9 @@ use crate::why::Decision;
 /// How often a directory is listed again at once because files were renamed meanwhile.
 const LISTINGS_MAX: usize = 5;
 
+/// The most open files of one stream: a task that makes more must not use up what others need.
+pub(crate) const STREAM_FILES_MAX: usize = 1000;
+
 /// The most paths about which was warned and is remembered.
 const WARNED_PATHS_MAX: usize = 10_000;
 
@@ -150,6 +153,12 @@ impl Intake<'_> {
             self.too_many(node);
             return;
         }
+        let of_stream = opened.iter().filter(|(of, _)| of.id == source.id).count()
+            + self.streams.by_id.get(&source.id).map_or(0, |stream| stream.files.len());
+        if of_stream >= STREAM_FILES_MAX {
+            self.warn_of_full_stream(node, listing);
+            return;
+        }
         let settled = self.tree.memory(node).and_then(|memory| memory.settled.get(&key)).copied();
         match self.open(listing, &named.name) {
             Ok(Some(file)) if opened.iter().all(|(_, known)| known.key() != file.key()) => {
@@ -178,6 +187,20 @@ impl Intake<'_> {
             tracing::warn!(
                 limit,
                 "too many log files are in use, some wait until others are finished (raise open_files_max and the process' limit of open files)"
+            );
+        }
+        self.tree.distrust(node);
+    }
+
+    /// The newest files of the log wait: they are tried again at each rescan.
+    fn warn_of_full_stream(&mut self, node: NodeId, listing: &Listing) {
+        if self.streams.warned.len() < WARNED_PATHS_MAX
+            && self.streams.warned.insert(listing.path.clone())
+        {
+            let (path, limit) = (listing.path.display(), STREAM_FILES_MAX);
+            tracing::warn!(
+                limit,
+                "too many rotated files in '{path}', the newest wait until older ones are finished"
             );
         }
         self.tree.distrust(node);

@@ -129,6 +129,7 @@ fn what_is_not_collected_says_why() {
         let told = one(f.why_path(&format!("{RUN}/{name}")));
         assert!(told.state == State::Skipped && told.why.contains(why), "{told:?}");
     }
+    assert_eq!(f.why("c1").files.len(), 2, "what is left out is told with its container");
     let notes = [
         (format!("{RUN}/data.bin"), "is no log of a container"),
         (format!("{RUN}/stdout.1.gz"), "compressed copy"),

@@ -1,6 +1,7 @@
 //! Finds the files that somebody asks about, and those beside them that are left out.
 
 use std::collections::{BTreeMap, HashSet};
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use sawlog_transport::StreamId;
@@ -90,6 +91,15 @@ impl View<'_> {
                 named.insert(log.clone());
             }
         }
+        // What is left out feeds no stream.
+        let has_left_out = !known.memory.skipped.is_empty();
+        let is_named = |log: &OsStr| {
+            let source = known.place.source(&self.config.host, known.path, log);
+            wanted.names(source.id, &source.labels)
+        };
+        if has_left_out && named.is_empty() && is_named(OsStr::new("stdout")) {
+            named.insert("stdout".into());
+        }
         if !is_around && named.is_empty() {
             return;
         }
@@ -98,8 +108,10 @@ impl View<'_> {
             return;
         }
         found.directories += 1;
-        let is_wanted = |name: &std::ffi::OsStr, log: &std::ffi::OsStr| {
-            named.contains(log) || (is_around && wanted.is_file(known.path, name, log))
+        let is_wanted = |name: &OsStr, log: &OsStr| {
+            named.contains(log)
+                || (!named.is_empty() && is_named(log))
+                || (is_around && wanted.is_file(known.path, name, log))
         };
         self.listed(known, found, &is_wanted);
         for (log, id) in known.logs {
@@ -114,7 +126,7 @@ impl View<'_> {
         &self,
         known: Known<'_>,
         found: &mut Found,
-        is_wanted: &dyn Fn(&std::ffi::OsStr, &std::ffi::OsStr) -> bool,
+        is_wanted: &dyn Fn(&OsStr, &OsStr) -> bool,
     ) {
         let names = match self.tree.look(known.id) {
             Ok(names) => names,

@@ -12,6 +12,7 @@ use crate::content;
 use crate::directory::way_out;
 use crate::discover::{Known, Named};
 use crate::identity::facts_of_path;
+use crate::intake::STREAM_FILES_MAX;
 use crate::place::Place;
 
 /// How much of a file is looked at to tell text.
@@ -60,6 +61,14 @@ impl View<'_> {
         if self.streams.open.len() >= limit {
             let why = format!(
                 "too many log files are in use, it waits until others are finished (at most {limit}: raise the process' limit of open files)"
+            );
+            return (State::Waiting, why);
+        }
+        let id = known.place.log(&named.name).and_then(|(log, _)| known.logs.get(log));
+        let stream = id.and_then(|id| self.streams.by_id.get(id));
+        if stream.is_some_and(|stream| stream.files.len() >= STREAM_FILES_MAX) {
+            let why = format!(
+                "its log has too many files, it waits until older ones are finished (at most {STREAM_FILES_MAX} at once)"
             );
             return (State::Waiting, why);
         }
