@@ -14,6 +14,8 @@ pub struct Config {
     pub mesos_work_dirs: Vec<PathBuf>,
     /// Globs of plain files. A file `x.log` and its rotated siblings `x.log.N` are one stream.
     pub paths: Vec<String>,
+    /// The program that tells what containers wrote to journald, if they did: `journalctl`.
+    pub journal: Option<PathBuf>,
     /// Where the collector keeps its id and its checkpoints. One collector at a time.
     pub data_dir: PathBuf,
     /// The value of the label `host`, and the agent of plain files' stream ids.
@@ -82,6 +84,7 @@ impl Config {
         Self {
             mesos_work_dirs: Vec::new(),
             paths: Vec::new(),
+            journal: None,
             data_dir: data_dir.as_ref().to_owned(),
             host: host.into(),
             redaction: true,
@@ -107,7 +110,7 @@ impl Config {
     /// # Errors
     /// The first setting that cannot be used.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        if self.mesos_work_dirs.is_empty() && self.paths.is_empty() {
+        if self.mesos_work_dirs.is_empty() && self.paths.is_empty() && self.journal.is_none() {
             return Err(ConfigError::NoSource);
         }
         if let Some(dir) = self.mesos_work_dirs.iter().find(|dir| !dir.is_absolute()) {

@@ -20,6 +20,7 @@ mod durable;
 mod identity;
 mod inflight;
 mod intake;
+mod journal;
 mod line_head;
 mod lines;
 mod metrics;

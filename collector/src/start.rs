@@ -20,6 +20,7 @@ use crate::clock::Now;
 use crate::collector_id::IdentityError;
 use crate::config::{Config, ConfigError};
 use crate::directory;
+use crate::journal::{self, Journal};
 use crate::metrics::Metrics;
 use crate::paths::{self, Glob};
 use crate::place::Place;
@@ -77,6 +78,7 @@ pub struct Collector;
 pub struct CollectorHandle {
     shared: Arc<Shared>,
     asker: Asker,
+    journal: Option<Journal>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -114,9 +116,13 @@ impl Collector {
     ) -> Result<CollectorHandle, StartError> {
         config.validate()?;
         let mut config = config;
+        if config.journal.is_some() {
+            add_journal(&mut config)?;
+        }
         config.open_files_max = config.open_files_max.min(raise_open_files_limit() / 4 * 3);
         let started = Instant::now();
         let metrics = Metrics::register(registry)?;
+        let (program, data_dir) = (config.journal.clone(), config.data_dir.clone());
         let collector = Loop::open(config, producer, metrics, Now::read(started))?;
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
             .map_err(|error| StartError::Thread(error.into()))?;
@@ -135,7 +141,13 @@ impl Collector {
                 move || run(collector, started, &shared, &desk)
             })
             .map_err(StartError::Thread)?;
-        Ok(CollectorHandle { shared, asker, thread: Some(thread) })
+        let mut handle = CollectorHandle { shared, asker, journal: None, thread: Some(thread) };
+        if let Some(program) = program {
+            let path = journal::directory(&data_dir);
+            let started = Journal::start(program, &path, handle.asker());
+            handle.journal = Some(started.map_err(|source| StartError::DataDir { path, source })?);
+        }
+        Ok(handle)
     }
 }
 
@@ -172,6 +184,8 @@ impl CollectorHandle {
     }
 
     fn end(&mut self, deadline: Instant) -> Result<(), Panicked> {
+        // Nothing more is written that would be read by the next start only.
+        self.journal = None;
         let Some(thread) = self.thread.take() else { return Ok(()) };
         *self.shared.stop.lock() = Some(deadline);
         if let Err(error) = rustix::io::write(&self.shared.wake, &1u64.to_ne_bytes()) {
@@ -253,6 +267,15 @@ fn raise_open_files_limit() -> usize {
     }
     // No limit at all is told by `None`.
     limit.current.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX)
+}
+
+/// The journal's files are laid out as an agent's.
+fn add_journal(config: &mut Config) -> Result<(), StartError> {
+    let path = journal::directory(&config.data_dir);
+    let made = std::fs::create_dir_all(&path).and_then(|()| std::path::absolute(&path));
+    let absolute = made.map_err(|source| StartError::DataDir { path, source })?;
+    config.mesos_work_dirs.push(absolute);
+    Ok(())
 }
 
 /// Where logs are looked for.

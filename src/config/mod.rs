@@ -46,6 +46,8 @@ pub(crate) struct Config {
     pub(crate) mesos_work_dir: Option<PathBuf>,
     /// Globs of plain files.
     pub(crate) paths: Vec<String>,
+    /// Whether containers write to journald.
+    pub(crate) journal: bool,
     /// Whether secrets are taken out of lines.
     pub(crate) redaction: bool,
     /// Files with values that are never handed on.
@@ -89,6 +91,7 @@ impl Config {
             listen: listen.unwrap_or(asked.default_listen),
             mesos_work_dir: None,
             paths: Vec::new(),
+            journal: false,
             redaction: true,
             secret_files: Vec::new(),
             seal_interval: DEFAULT_SEAL_INTERVAL,

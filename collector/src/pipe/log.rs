@@ -22,7 +22,7 @@ const FULL_DISK_PAUSE: Duration = Duration::from_secs(1);
 const MODE: Mode = Mode::RUSR.union(Mode::WUSR).union(Mode::RGRP).union(Mode::ROTH);
 
 /// One log in a sandbox.
-pub(super) struct Log {
+pub(crate) struct Log {
     directory: OwnedFd,
     name: &'static str,
     file: File,
@@ -33,13 +33,13 @@ pub(super) struct Log {
     rotate_at: u64,
     size_max: u64,
     when_full: WhenFull,
-    pub(super) rotated: Rotated,
-    pub(super) written: Written,
+    pub(crate) rotated: Rotated,
+    pub(crate) written: Written,
 }
 
 impl Log {
     /// Opens the file in its directory, and goes on where it ends.
-    pub(super) fn open(settings: &Settings, directory: OwnedFd) -> io::Result<Self> {
+    pub(crate) fn open(settings: &Settings, directory: OwnedFd) -> io::Result<Self> {
         let (keep, bytes_max) = (settings.keep, settings.keep_bytes_max);
         let copy = directory.try_clone()?;
         let mut rotated = Rotated::find(copy, settings.name, keep, bytes_max)?;
@@ -62,7 +62,7 @@ impl Log {
     }
 
     /// Writes all, rotating between lines.
-    pub(super) fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             let cut = cut::next(self.size, self.is_line_start, bytes, self.rotate_at);
             let (Cut::Write(now) | Cut::Last(now)) = cut;
@@ -75,7 +75,11 @@ impl Log {
         Ok(())
     }
 
-    fn append(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+    /// Adds to the file, however large it is. While the disk is full, this waits.
+    ///
+    /// # Errors
+    /// The file cannot be written; a part of the bytes may be in it.
+    pub(crate) fn append(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         if let Some(last) = bytes.last() {
             self.is_line_start = *last == b'\n';
         }
@@ -113,7 +117,7 @@ impl Log {
     }
 
     /// A file that cannot be rotated is written on, and tried again when it has grown once more.
-    fn rotate(&mut self) {
+    pub(crate) fn rotate(&mut self) {
         match self.try_rotate() {
             Ok(()) => {
                 self.rotate_at = self.size_max;
@@ -153,7 +157,23 @@ impl Log {
         Ok(())
     }
 
-    pub(super) fn acknowledged(&mut self, files: &[AcknowledgedFile]) {
+    /// Bytes in the current file.
+    pub(crate) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The current file's.
+    pub(crate) fn inode(&self) -> io::Result<u64> {
+        Ok(facts(&self.file)?.key.inode)
+    }
+
+    /// Makes what is in the current file durable.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    /// Takes in how far files are acknowledged.
+    pub(crate) fn acknowledged(&mut self, files: &[AcknowledgedFile]) {
         self.rotated.acknowledged(files);
     }
 }

@@ -7,7 +7,7 @@
 
 mod acknowledgements;
 mod cut;
-mod log;
+pub(crate) mod log;
 mod process;
 mod rotated;
 

@@ -24,7 +24,7 @@ struct File {
 }
 
 /// All of one log, by their numbers.
-pub(super) struct Rotated {
+pub(crate) struct Rotated {
     directory: OwnedFd,
     name: &'static str,
     files: BTreeMap<u32, File>,
@@ -34,7 +34,7 @@ pub(super) struct Rotated {
 
 impl Rotated {
     /// Finds those that are there.
-    pub(super) fn find(
+    pub(crate) fn find(
         directory: OwnedFd,
         name: &'static str,
         keep: usize,
@@ -50,17 +50,17 @@ impl Rotated {
         Ok(this)
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.files.is_empty()
     }
 
     /// Whether the collector's word on any file would make a difference.
-    pub(super) fn is_anything_awaited(&self) -> bool {
+    pub(crate) fn is_anything_awaited(&self) -> bool {
         self.files.values().any(|file| !file.acknowledged)
     }
 
     /// Whether files that are not acknowledged take more than they may.
-    pub(super) fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.unacknowledged_bytes() > self.bytes_max
     }
 
@@ -85,7 +85,7 @@ impl Rotated {
     ///
     /// # Errors
     /// The file cannot be renamed; older ones may have moved up, in their order.
-    pub(super) fn push(&mut self, current: &Facts) -> io::Result<()> {
+    pub(crate) fn push(&mut self, current: &Facts) -> io::Result<()> {
         let mut tries = 0;
         loop {
             match self.make_free() {
@@ -149,14 +149,14 @@ impl Rotated {
     }
 
     /// Undoes a [`Self::push`].
-    pub(super) fn pop(&mut self) -> io::Result<()> {
+    pub(crate) fn pop(&mut self) -> io::Result<()> {
         self.rename(&self.path(1), OsStr::new(self.name))?;
         self.files.remove(&1);
         Ok(())
     }
 
     /// Takes in how far files are acknowledged; those beyond the ones to keep are removed.
-    pub(super) fn acknowledged(&mut self, known: &[AcknowledgedFile]) {
+    pub(crate) fn acknowledged(&mut self, known: &[AcknowledgedFile]) {
         for file in self.files.values_mut() {
             file.acknowledged |= known.iter().any(|known| {
                 let key = (known.device, known.inode, known.birth_time);
@@ -172,7 +172,7 @@ impl Rotated {
     }
 
     /// Removes the oldest files until those that are not acknowledged fit; gives their bytes.
-    pub(super) fn drop_oldest(&mut self) -> u64 {
+    pub(crate) fn drop_oldest(&mut self) -> u64 {
         let mut dropped = 0;
         while self.is_full() {
             let oldest = self.files.iter().rev().find(|(_, file)| !file.acknowledged);
@@ -187,7 +187,7 @@ impl Rotated {
 
     /// Removes one file because the disk is full, an acknowledged one if there is any, any other
     /// only if `lossy`; gives whether it was acknowledged, and its bytes.
-    pub(super) fn make_room(&mut self, lossy: bool) -> Option<(bool, u64)> {
+    pub(crate) fn make_room(&mut self, lossy: bool) -> Option<(bool, u64)> {
         let oldest = |acknowledged: bool| {
             let mut of_kind =
                 self.files.iter().rev().filter(|(_, file)| file.acknowledged == acknowledged);
