@@ -161,7 +161,7 @@ impl Files {
         std::fs::create_dir_all(&sandbox)?;
         let settings = Settings {
             sandbox: sandbox.clone(),
-            name: *name,
+            name,
             size_max: self.size_max,
             keep: 0,
             keep_bytes_max: KEEP_BYTES_MAX,
