@@ -78,6 +78,9 @@ pub(crate) struct SourceArgs {
     /// Collect the files that match, and their rotated siblings; may be given several times
     #[arg(long = "path", value_name = "GLOB", env = "SAWLOG_PATH", hide_env_values = true)]
     pub(crate) paths: Vec<String>,
+    /// Collect what containers wrote to journald by DC/OS' logger
+    #[arg(long, value_parser = BoolishValueParser::new(), env = "SAWLOG_JOURNAL", hide_env_values = true)]
+    pub(crate) journal: bool,
     /// Hand lines on with the passwords, keys and tokens that are in them
     #[arg(long, value_parser = BoolishValueParser::new())]
     #[arg(env = "SAWLOG_NO_REDACTION", hide_env_values = true)]

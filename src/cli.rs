@@ -7,6 +7,7 @@ use crate::args::{AggregatorArgs, CollectorArgs, RunArgs};
 use crate::build_info::LONG_VERSION;
 use crate::config::ConfigArgs;
 use crate::demo::Kind;
+use crate::pipe::PipeArgs;
 
 /// A configuration that cannot be used: EX_CONFIG of sysexits.
 pub(crate) const EXIT_CONFIG: u8 = 78;
@@ -27,6 +28,8 @@ pub(crate) enum Command {
     Collector(Box<CollectorArgs>),
     /// Store what collectors sent to Kafka, and serve it
     Aggregator(Box<AggregatorArgs>),
+    /// Write a container's stream into its sandbox, and rotate without losing a line
+    Pipe(PipeArgs),
     /// Search the collected logs
     Search(cli::search::SearchArgs),
     /// Show the last lines, then each new one
@@ -35,6 +38,8 @@ pub(crate) enum Command {
     Labels(cli::labels::LabelsArgs),
     /// List the streams: one a line, as a selector that can be pasted into a query
     Streams(cli::streams::StreamsArgs),
+    /// Say where each file of a task, container or app stands, or why it is not collected
+    Why(cli::why::WhyArgs),
     /// Look at the store
     Store(cli::store::StoreArgs),
     /// Print what a shell needs to complete sawlog's arguments

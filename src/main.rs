@@ -6,6 +6,7 @@ mod build_info;
 mod cli;
 mod config;
 mod demo;
+mod pipe;
 mod places;
 mod roles;
 
@@ -31,10 +32,15 @@ fn main() -> ExitCode {
         Command::Aggregator(args) => {
             start("aggregator", Asked::aggregator(*args), &given, roles::aggregator)
         }
+        Command::Pipe(args) => {
+            start_log();
+            pipe::run(&args)
+        }
         Command::Search(args) => sawlog_query::cli::search::run(&args),
         Command::Tail(args) => sawlog_query::cli::follow::run(&args),
         Command::Labels(args) => sawlog_query::cli::labels::run(&args),
         Command::Streams(args) => sawlog_query::cli::streams::run(&args),
+        Command::Why(args) => sawlog_query::cli::why::run(&args),
         Command::Store(args) => sawlog_query::cli::store::run(&args),
         Command::Completions(args) => completions(args.shell),
         Command::Config(args) => config::run_command(&args, &given),

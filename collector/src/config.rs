@@ -22,6 +22,8 @@ pub struct Config {
     pub format: Format,
     /// Whether the lines of a stack trace are one entry.
     pub multiline: bool,
+    /// The program that tells what containers wrote to journald, if they did: `journalctl`.
+    pub journal: Option<PathBuf>,
     /// Where the collector keeps its id and its checkpoints. One collector at a time.
     pub data_dir: PathBuf,
     /// The value of the label `host`, and the agent of plain files' stream ids.
@@ -95,6 +97,7 @@ impl Config {
             paths: Vec::new(),
             format: Format::Auto,
             multiline: true,
+            journal: None,
             data_dir: data_dir.as_ref().to_owned(),
             host: host.into(),
             redaction: true,
@@ -120,7 +123,7 @@ impl Config {
     /// # Errors
     /// The first setting that cannot be used.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        if self.mesos_work_dirs.is_empty() && self.paths.is_empty() {
+        if self.mesos_work_dirs.is_empty() && self.paths.is_empty() && self.journal.is_none() {
             return Err(ConfigError::NoSource);
         }
         if let Some(dir) = self.mesos_work_dirs.iter().find(|dir| !dir.is_absolute()) {

@@ -24,9 +24,13 @@ use crate::stream::Stream;
 use crate::stream_text::StreamText;
 use crate::tail::TailFile;
 use crate::times::StreamTimes;
+use crate::why::Decision;
 
 /// How often a directory is listed again at once because files were renamed meanwhile.
 const LISTINGS_MAX: usize = 5;
+
+/// The most open files of one stream: a task that makes more must not use up what others need.
+pub(crate) const STREAM_FILES_MAX: usize = 1000;
 
 /// The most paths about which was warned and is remembered.
 const WARNED_PATHS_MAX: usize = 10_000;
@@ -171,6 +175,12 @@ impl Intake<'_> {
             self.too_many(node);
             return;
         }
+        let of_stream = opened.iter().filter(|(of, _)| of.id == source.id).count()
+            + self.streams.by_id.get(&source.id).map_or(0, |stream| stream.files.len());
+        if of_stream >= STREAM_FILES_MAX {
+            self.warn_of_full_stream(node, listing);
+            return;
+        }
         let settled = self.tree.memory(node).and_then(|memory| memory.settled.get(&key)).copied();
         match self.open(listing, &named.name) {
             Ok(Some(file)) if opened.iter().all(|(_, known)| known.key() != file.key()) => {
@@ -210,6 +220,20 @@ impl Intake<'_> {
         self.tree.distrust(node);
     }
 
+    /// The newest files of the log wait: they are tried again at each rescan.
+    fn warn_of_full_stream(&mut self, node: NodeId, listing: &Listing) {
+        if self.streams.warned.len() < WARNED_PATHS_MAX
+            && self.streams.warned.insert(listing.path.clone())
+        {
+            let (path, limit) = (listing.path.display(), STREAM_FILES_MAX);
+            tracing::warn!(
+                limit,
+                "too many rotated files in '{path}', the newest wait until older ones are finished"
+            );
+        }
+        self.tree.distrust(node);
+    }
+
     /// Opens a file where its checkpoint stands; `None` if it is no regular file any more.
     fn open(&mut self, listing: &Listing, name: &OsStr) -> io::Result<Option<TailFile>> {
         let file = directory::open_file(&listing.directory, name)?;
@@ -221,6 +245,7 @@ impl Intake<'_> {
         let mut file = TailFile::new(file, found, identity, self.now);
         file.young = found.key.birth_time > self.started;
         let known = self.checkpoints.get(&identity).copied();
+        let opened = known.as_ref().map_or(Decision::Opened, |at| Decision::Resumed(at.offset));
         if is_compressed(name) {
             if self.checkpoints.is_finished_since(&identity, found.modified) {
                 self.finished.push((found, identity));
@@ -231,11 +256,14 @@ impl Intake<'_> {
         self.note_predecessor(&identity);
         if file.resume(known.as_ref(), &self.checkpoints.history, self.now.monotonic)? {
             self.metrics.truncations.inc();
+            file.decisions.note(self.now.wall, Decision::Truncated(file.truncations));
             let ended_at = file.ended.last().map_or(0, |ended| ended.size_seen);
             let history = &mut self.checkpoints.history;
             history.note_truncation(&file.own_generation(), ended_at, self.now.wall);
             let path = listing.path.join(name);
             tracing::info!("'{}' was truncated while nobody looked", path.display());
+        } else {
+            file.decisions.note(self.now.wall, opened);
         }
         Ok(Some(file))
     }

@@ -3,6 +3,7 @@
 //! Never interprets a query, never opens an index.
 
 pub mod parse;
+pub mod pipe;
 pub mod redact;
 pub mod times;
 
@@ -25,6 +26,7 @@ mod hole;
 mod identity;
 mod inflight;
 mod intake;
+mod journal;
 mod line_head;
 mod lines;
 mod loss;
@@ -47,6 +49,7 @@ mod sys;
 mod tail;
 mod tail_hash;
 mod trace_id;
+mod why;
 
 pub use collector_id::{IdentityError, Incarnation};
 pub use config::{Config, ConfigError};
@@ -55,6 +58,9 @@ pub use mesos::{MesosConfig, MesosConfigError};
 pub use paths::{GlobError, matches_any};
 pub use start::{Collector, CollectorHandle, Panicked, StartError, Stopped};
 pub use status::Status;
+pub use why::{
+    AcknowledgedFile, AskError, Asker, Decided, Details, Explained, FileState, Identity, State,
+};
 
 #[cfg(test)]
 mod tests;

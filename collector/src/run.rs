@@ -30,6 +30,7 @@ use crate::status::Status;
 use crate::stream::{Closed, Stream, Turn, Turned, Why};
 use crate::tail::TailFile;
 use crate::times::agent_zone;
+use crate::why::{ClosedFiles, Decision, View};
 
 /// What a stream may read in one round before the next stream has its turn, in bytes.
 const QUANTUM: i64 = FRAME_TEXT_BYTES_MAX as i64;
@@ -81,6 +82,8 @@ pub(crate) struct Loop {
     lag_bytes: u64,
     /// Bytes read and acknowledged when the lag was summed up.
     moved: (u64, u64),
+    /// For who asks why.
+    closed_files: ClosedFiles,
     /// The kernel had more to tell than it could keep.
     events_lost: bool,
     /// Held while this collector uses the data directory.
@@ -133,6 +136,7 @@ impl Loop {
             flushed_at: now.monotonic,
             lag_bytes: 0,
             moved: (0, 0),
+            closed_files: ClosedFiles::default(),
             events_lost: false,
             _lock: lock,
             config,
@@ -172,6 +176,18 @@ impl Loop {
     /// Becomes readable when something changes in the directories.
     pub(crate) fn events(&self) -> Option<BorrowedFd<'_>> {
         self.tree.events()
+    }
+
+    /// What somebody who asks about files looks at.
+    pub(crate) fn view(&self, now: Now) -> View<'_> {
+        View {
+            tree: &self.tree,
+            streams: &self.streams,
+            checkpoints: &self.checkpoints,
+            config: &self.config,
+            closed: &self.closed_files,
+            now,
+        }
     }
 
     pub(crate) fn status(&self) -> Status {
@@ -385,13 +401,13 @@ impl Loop {
                 }
             }
         };
-        let node = stream.node;
         if stream.source.times_are_true {
             // Ours: whoever wrote them wants to know which may be deleted.
             for (file, size) in stream.drained(&self.checkpoints) {
                 self.metadata.drained(file, size);
             }
         }
+        let (node, source) = (stream.node, stream.source.clone());
         if !stream.files.is_empty() {
             let due = idle_until.flatten().filter(|at| stream.due.is_none_or(|due| *at < due));
             stream.due = due.or(stream.due);
@@ -401,8 +417,15 @@ impl Loop {
                 self.wake(id);
             }
         }
-        for file in closed {
-            self.closed(node, file);
+        for one in closed {
+            let decision = match one.why {
+                Why::Finished => Decision::Finished,
+                Why::Skipped(reason) => Decision::NotText(reason),
+            };
+            let directory = self.tree.path(node);
+            let (source, file) = (source.clone(), &one.file);
+            self.closed_files.remember(directory, source, file, decision, now.wall);
+            self.closed(node, one);
         }
         cost
     }

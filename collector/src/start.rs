@@ -20,6 +20,7 @@ use crate::clock::Now;
 use crate::collector_id::IdentityError;
 use crate::config::{Config, ConfigError};
 use crate::directory;
+use crate::journal::{self, Journal};
 use crate::mesos::{Metadata, Watcher, WatcherHandle, generated_root};
 use crate::metrics::Metrics;
 use crate::paths::{self, Glob};
@@ -28,6 +29,7 @@ use crate::redact::RedactorError;
 use crate::run::Loop;
 use crate::sandbox;
 use crate::status::Status;
+use crate::why::{Asker, Desk};
 
 /// How long events gather before they are looked at, lest every write of a busy container wake us.
 const GATHER: Duration = Duration::from_millis(1);
@@ -76,6 +78,8 @@ pub struct Collector;
 /// not acknowledged is read again by the next start.
 pub struct CollectorHandle {
     shared: Arc<Shared>,
+    asker: Asker,
+    journal: Option<Journal>,
     thread: Option<JoinHandle<()>>,
     watcher: Option<WatcherHandle>,
 }
@@ -94,7 +98,7 @@ pub struct Panicked;
 
 struct Shared {
     /// Wakes the thread.
-    wake: OwnedFd,
+    wake: Arc<OwnedFd>,
     /// Until when to wait for acknowledgements; `None` while running.
     stop: Mutex<Option<Instant>>,
     status: Mutex<Status>,
@@ -114,15 +118,21 @@ impl Collector {
     ) -> Result<CollectorHandle, StartError> {
         config.validate()?;
         let mut config = config;
+        if config.journal.is_some() {
+            add_journal(&mut config)?;
+        }
         config.open_files_max = config.open_files_max.min(raise_open_files_limit() / 4 * 3);
         let started = Instant::now();
         let metrics = Metrics::register(registry)?;
         let watcher = Watcher::new(&config, metrics.mesos.clone());
+        let (program, data_dir) = (config.journal.clone(), config.data_dir.clone());
         let collector = Loop::open(config, producer, metrics, Now::read(started))?;
         let watcher = watcher.map(|watcher| watcher.start(collector.metadata()));
         let watcher = watcher.transpose().map_err(StartError::Thread)?;
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
             .map_err(|error| StartError::Thread(error.into()))?;
+        let wake = Arc::new(wake);
+        let (desk, asker) = Desk::new(wake.clone());
         let shared = Arc::new(Shared {
             wake,
             stop: Mutex::new(None),
@@ -133,10 +143,17 @@ impl Collector {
             .name("collector".into())
             .spawn({
                 let shared = shared.clone();
-                move || run(collector, started, &shared)
+                move || run(collector, started, &shared, &desk)
             })
             .map_err(StartError::Thread)?;
-        Ok(CollectorHandle { shared, thread: Some(thread), watcher })
+        let mut handle =
+            CollectorHandle { shared, asker, journal: None, thread: Some(thread), watcher };
+        if let Some(program) = program {
+            let path = journal::directory(&data_dir);
+            let started = Journal::start(program, &path, handle.asker());
+            handle.journal = Some(started.map_err(|source| StartError::DataDir { path, source })?);
+        }
+        Ok(handle)
     }
 }
 
@@ -144,6 +161,11 @@ impl CollectorHandle {
     /// The state after the last turn of the loop.
     pub fn status(&self) -> Status {
         *self.shared.status.lock()
+    }
+
+    /// What asks the collector about single files; it may outlive the collector.
+    pub fn asker(&self) -> Asker {
+        self.asker.clone()
     }
 
     /// Turns of the loop since the start. The status of a turn knows what was written before the
@@ -170,6 +192,8 @@ impl CollectorHandle {
     fn end(&mut self, deadline: Instant) -> Result<(), Panicked> {
         // First, so that nothing is written any more when the directory is free for another collector.
         drop(self.watcher.take());
+        // Nothing more is written that would be read by the next start only.
+        self.journal = None;
         let Some(thread) = self.thread.take() else { return Ok(()) };
         *self.shared.stop.lock() = Some(deadline);
         if let Err(error) = rustix::io::write(&self.shared.wake, &1u64.to_ne_bytes()) {
@@ -187,7 +211,7 @@ impl Drop for CollectorHandle {
     }
 }
 
-fn run(mut collector: Loop, started: Instant, shared: &Shared) {
+fn run(mut collector: Loop, started: Instant, shared: &Shared, desk: &Desk) {
     loop {
         if let Some(deadline) = *shared.stop.lock() {
             return finish(collector, started, deadline, shared);
@@ -195,7 +219,8 @@ fn run(mut collector: Loop, started: Instant, shared: &Shared) {
         let sleep = collector.step(Now::read(started));
         *shared.status.lock() = collector.status();
         shared.turns.fetch_add(1, Ordering::Release);
-        if !sleep.is_zero() {
+        let is_asked = desk.answer(|| collector.view(Now::read(started)));
+        if !sleep.is_zero() && !is_asked {
             if !collector.is_all_acknowledged() {
                 std::thread::sleep(GATHER);
             }
@@ -206,14 +231,17 @@ fn run(mut collector: Loop, started: Instant, shared: &Shared) {
 
 /// Sleeps until something changes, somebody wakes us, or the time is over.
 fn wait(collector: &Loop, shared: &Shared, sleep: Duration) {
-    let mut sources = vec![PollFd::new(&shared.wake, PollFlags::IN)];
+    let mut sources = vec![PollFd::new(&*shared.wake, PollFlags::IN)];
     let events = collector.events();
     if let Some(events) = &events {
         sources.push(PollFd::from_borrowed_fd(events.as_fd(), PollFlags::IN));
     }
     let timeout =
         Timespec { tv_sec: sleep.as_secs() as i64, tv_nsec: i64::from(sleep.subsec_nanos()) };
-    match poll(&mut sources, Some(&timeout)) {
+    let polled = poll(&mut sources, Some(&timeout));
+    // Who wakes us has said by other means what for.
+    rustix::io::read(&*shared.wake, &mut [0; 8]).unwrap_or_default();
+    match polled {
         Ok(_) | Err(rustix::io::Errno::INTR) => {}
         Err(error) => {
             tracing::warn!("cannot wait for events, sleeping instead: {error}");
@@ -247,6 +275,15 @@ fn raise_open_files_limit() -> usize {
     }
     // No limit at all is told by `None`.
     limit.current.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX)
+}
+
+/// The journal's files are laid out as an agent's.
+fn add_journal(config: &mut Config) -> Result<(), StartError> {
+    let path = journal::directory(&config.data_dir);
+    let made = std::fs::create_dir_all(&path).and_then(|()| std::path::absolute(&path));
+    let absolute = made.map_err(|source| StartError::DataDir { path, source })?;
+    config.mesos_work_dirs.push(absolute);
+    Ok(())
 }
 
 /// Where logs are looked for.

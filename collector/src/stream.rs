@@ -18,6 +18,7 @@ use crate::stream_text::StreamText;
 use crate::sys::Writers;
 use crate::tail::{Copied, Observed, TailFile};
 use crate::times::StreamTimes;
+use crate::why::{Decision, Waits};
 
 /// How long a file that cannot be read is left alone.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
@@ -91,6 +92,17 @@ enum Step {
     Skip(&'static str),
 }
 
+impl Step {
+    /// What the file's unread bytes wait for.
+    fn waits(&self) -> Option<Waits> {
+        match self {
+            Step::NextAnd(_) => Some(Waits::LineEnd),
+            Step::Wait(_) => Some(Waits::LineEndHoldingNewer),
+            Step::Read(_) | Step::Next | Step::Skip(_) => None,
+        }
+    }
+}
+
 impl Stream {
     pub(crate) fn new(
         source: Source,
@@ -123,7 +135,9 @@ impl Stream {
         }
         let mut index = 0;
         while index < self.files.len() {
-            match self.step(index, turn) {
+            let step = self.step(index, turn);
+            self.files[index].waits = step.waits();
+            match step {
                 Step::Read(bytes) => return Turned::Read(bytes),
                 Step::Next => {}
                 Step::NextAnd(at) => sooner(at),
@@ -163,6 +177,7 @@ impl Stream {
     ) -> Duration {
         turn.reader.metrics.scan_errors.inc();
         let file = &mut self.files[index];
+        file.decisions.note(turn.reader.now.wall, Decision::Unreadable(error.kind()));
         if !std::mem::replace(&mut file.warned, true) {
             let name = file.name.as_ref().map(|(name, _)| name);
             tracing::warn!(labels = %self.source.labels, ?name, "cannot read a log file: {error}");
@@ -215,6 +230,7 @@ impl Stream {
         turn.reader.metrics.truncations.inc();
         turn.relist = true;
         let file = &mut self.files[index];
+        file.decisions.note(turn.reader.now.wall, Decision::Truncated(file.truncations));
         let (now, key) = (file.own_generation(), file.key());
         if let Some(ended) = file.ended.last_mut() {
             ended.listings = self.listings;
@@ -268,11 +284,16 @@ impl Stream {
     }
 
     fn partial_line(&mut self, index: usize, turn: &mut Turn<'_, '_>) -> io::Result<Outcome> {
+        self.files[index].decisions.note(turn.reader.now.wall, Decision::PartialLine);
         self.read(index, turn, |reader, file, lines| reader.partial_line(file, lines))
     }
 
     fn is_in_head(&self, index: usize) -> bool {
-        let file = &self.files[index];
+        self.holds_in_head(&self.files[index])
+    }
+
+    /// Whether a file's last line was cut and waits for its rest.
+    pub(crate) fn holds_in_head(&self, file: &TailFile) -> bool {
         self.head.as_ref().is_some_and(|head| head.holds(file))
     }
 
@@ -380,6 +401,9 @@ impl Stream {
         let outcome = turn.reader.leave_open(&mut rest[0], head, older, &mut self.text)?;
         if outcome == Outcome::End {
             head.continued_in = continued_in;
+            let now = turn.reader.now.wall;
+            self.files[index].decisions.note(now, Decision::LineGoesOn);
+            self.files[newer].decisions.note(now, Decision::JoinedLine);
             // What was looked at there was not looked at as the rest of a line.
             let newer = &mut self.files[newer];
             newer.scanned_to = newer.read_to;

@@ -17,6 +17,7 @@ use crate::identity::{Facts, InodeKey, facts};
 use crate::rotation::Age;
 use crate::sys::{self, Writers};
 use crate::tail_hash::{PREFIX_BYTES, PrefixHash, TAIL_BYTES, TailHash};
+use crate::why::{Decisions, Waits};
 
 /// How long the answer to "who writes?" is believed at first; doubled while the answer is "somebody".
 const PROBE_EVERY: Duration = Duration::from_millis(100);
@@ -76,6 +77,10 @@ pub(crate) struct TailFile {
     pub judged: bool,
     /// Whether somebody was told that it cannot be read.
     pub warned: bool,
+    /// For who asks why.
+    pub decisions: Decisions,
+    /// What its unread bytes wait for.
+    pub waits: Option<Waits>,
     probe: Probe,
 }
 
@@ -167,6 +172,8 @@ impl TailFile {
             passed: false,
             judged: false,
             warned: false,
+            decisions: Decisions::default(),
+            waits: None,
             probe: Probe::new(),
         }
     }

@@ -50,6 +50,8 @@ pub(crate) struct Config {
     pub(crate) mesos: sawlog_collector::MesosConfig,
     /// Globs of plain files.
     pub(crate) paths: Vec<String>,
+    /// Whether containers write to journald.
+    pub(crate) journal: bool,
     /// Whether secrets are taken out of lines.
     pub(crate) redaction: bool,
     /// Files with values that are never handed on.
@@ -94,6 +96,7 @@ impl Config {
             mesos_work_dir: None,
             mesos: sawlog_collector::MesosConfig::default(),
             paths: Vec::new(),
+            journal: false,
             redaction: true,
             secret_files: Vec::new(),
             seal_interval: DEFAULT_SEAL_INTERVAL,

@@ -62,6 +62,8 @@ impl Asked {
     ) -> anyhow::Result<()> {
         if let Some(sources) = &self.sources {
             pick_sources(sources, config, from, &mut file)?;
+            let journal = given.flag("journal", sources.journal);
+            config.journal = from.pick("journal", journal, file.journal.take()).unwrap_or(false);
             pick_redaction(sources, config, from, given, &mut file)?;
         }
         if let Some(store) = &self.store {

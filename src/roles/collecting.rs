@@ -21,7 +21,7 @@ fn sources(config: &Config, demo: Option<&Demo>) -> Sources {
     let mut work_dirs: Vec<_> = config.mesos_work_dir.iter().cloned().collect();
     work_dirs.extend(demo.map(|demo| demo.work_dir().to_owned()));
     let named = Sources { work_dirs, paths: config.paths.clone() };
-    if !named.is_empty() {
+    if !named.is_empty() || config.journal {
         for doubt in places::doubts(config.mesos_work_dir.as_deref(), &config.paths) {
             tracing::warn!("{doubt}");
         }
@@ -47,7 +47,7 @@ pub(super) fn start(
     registry: &prometheus::Registry,
 ) -> anyhow::Result<Option<CollectorHandle>> {
     let sources = sources(config, demo);
-    if sources.is_empty() {
+    if sources.is_empty() && !config.journal {
         tracing::warn!(
             "nothing to collect yet: restart when it is there, or name --mesos-work-dir or --path{otherwise}"
         );
@@ -60,6 +60,7 @@ pub(super) fn start(
         mesos_work_dirs: sources.work_dirs,
         mesos: has_agent.then(|| config.mesos.clone()),
         paths: sources.paths,
+        journal: config.journal.then(|| "journalctl".into()),
         redaction: config.redaction,
         secret_files: config.secret_files.clone(),
         ..sawlog_collector::Config::new(dir, host_name())

@@ -9,7 +9,7 @@ use sawlog_transport::kafka::{KafkaProducer, Topic};
 use super::listen::{Server, announce, bind, create_data};
 use super::stop::Stop;
 use super::topic::{self, Waiting};
-use super::{STOP_TIMEOUT, collecting};
+use super::{STOP_TIMEOUT, collecting, why};
 use crate::build_info::BUILD;
 use crate::config::{Config, Kafka};
 
@@ -26,7 +26,7 @@ pub(super) async fn serve(config: Config, kafka: Kafka) -> anyhow::Result<()> {
     let producer = Arc::new(KafkaProducer::new(&client)?);
     let collector = collecting::start(&config, None, OTHERWISE, producer.clone(), &registry)?;
     let waiting = Waiting::new(&kafka);
-    let router = router(&registry, waiting.clone())?;
+    let router = router(&registry, waiting.clone())?.merge(why::routes(collector.as_ref()));
     announce(&config, listener.local_addr()?);
     let server = Server::start(listener, router);
     let found = topic::find(client, &kafka, false, waiting.clone())?;

@@ -12,6 +12,7 @@ mod run;
 mod stop;
 #[cfg(feature = "kafka")]
 mod topic;
+mod why;
 
 use std::fmt;
 use std::future::Future;

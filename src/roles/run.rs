@@ -15,7 +15,9 @@ use sawlog_transport::embedded::{EmbeddedConfig, EmbeddedLog};
 
 use super::listen::{Server, announce, bind, create_data, reachable};
 use super::stop::Stop;
-use super::{STOP_TIMEOUT, bind_source, check_aggregator, collecting, expect_source, receiver};
+use super::{
+    STOP_TIMEOUT, bind_source, check_aggregator, collecting, expect_source, receiver, why,
+};
 use crate::build_info::BUILD;
 use crate::config::Config;
 use crate::demo::{self, Demo};
@@ -53,7 +55,8 @@ pub(super) async fn serve(config: Config) -> anyhow::Result<()> {
     let aggregator = Aggregator::start(store.clone(), sealer, Box::new(log.consumer()))
         .context("cannot start the aggregator")?;
     greet(&config, listener.local_addr()?);
-    let server = Server::start(listener, api.router());
+    let router = api.router().merge(why::routes(collector.as_ref()));
+    let server = Server::start(listener, router);
     let check = || {
         collecting::check(collector.as_ref())?;
         check_aggregator(&aggregator)

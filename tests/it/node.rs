@@ -33,6 +33,8 @@ pub(crate) struct Setup {
     abort_at: Option<String>,
     /// A copy of the binary that user nobody may run.
     as_nobody: Option<PathBuf>,
+    /// What nobody may do all the same, in setpriv's words.
+    capability: Option<&'static str>,
 }
 
 /// The user that owns nothing.
@@ -46,6 +48,7 @@ impl Setup {
             args: Vec::new(),
             abort_at: None,
             as_nobody: None,
+            capability: None,
         }
     }
 
@@ -89,6 +92,13 @@ impl Setup {
         self
     }
 
+    /// As [`Self::unprivileged`], with one capability of root's, such as `dac_read_search`. Needs root
+    /// and setpriv.
+    pub(crate) fn capable(mut self, dir: &Path, capability: &'static str) -> Self {
+        self.capability = Some(capability);
+        self.unprivileged(dir)
+    }
+
     /// What keeps a node without a source from collecting this machine's own containers.
     fn nowhere(&self) -> Vec<PathBuf> {
         let flag = "--look-under";
@@ -101,9 +111,18 @@ impl Setup {
     }
 
     fn command(&self) -> Command {
-        let mut command = match &self.as_nobody {
-            None => sawlog(),
-            Some(binary) => {
+        let mut command = match (&self.as_nobody, self.capability) {
+            (None, _) => sawlog(),
+            (Some(binary), Some(capability)) => {
+                let mut command = Command::new("setpriv");
+                let nobody = NOBODY.to_string();
+                let capability = format!("+{capability}");
+                command.args(["--reuid", &nobody, "--regid", &nobody, "--clear-groups"]);
+                command.args(["--inh-caps", &capability, "--ambient-caps", &capability]);
+                command.arg("--no-new-privs").arg(binary);
+                command
+            }
+            (Some(binary), None) => {
                 let mut command = Command::new(binary);
                 command.uid(NOBODY).gid(NOBODY);
                 command
@@ -222,6 +241,25 @@ impl Node {
         let line = status.lines().find(|line| line.starts_with("RssAnon:")).unwrap_or_default();
         let kib = line.split_whitespace().nth(1).and_then(|text| text.parse::<u64>().ok());
         kib.unwrap_or(0) * 1024
+    }
+
+    /// Its process id.
+    pub(crate) fn pid(&self) -> rustix::process::Pid {
+        rustix::process::Pid::from_child(&self.child)
+    }
+
+    /// Lets nothing of it run until [`Self::resume`]: SIGSTOP.
+    pub(crate) fn pause(&self) {
+        rustix::process::kill_process(self.pid(), rustix::process::Signal::STOP).unwrap();
+    }
+
+    pub(crate) fn resume(&self) {
+        rustix::process::kill_process(self.pid(), rustix::process::Signal::CONT).unwrap();
+    }
+
+    /// How many files, directories and sockets it has open.
+    pub(crate) fn open_files(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
     }
 
     /// Whether it holds a file open below a directory, deleted or not.

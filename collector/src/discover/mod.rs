@@ -3,6 +3,7 @@
 //! Events only say where to look. What is there is always read from the directory itself, so that
 //! a lost event costs time and nothing else.
 
+mod look;
 mod names;
 mod watches;
 
@@ -21,6 +22,7 @@ use crate::identity::{Facts, InodeKey, facts, facts_of_path};
 use crate::mesos::ContainerKey;
 use crate::metrics::Metrics;
 use crate::place::{Place, Source};
+pub(crate) use look::Known;
 use names::Names;
 pub(crate) use names::{Logs, Memory, Named, Settled};
 use watches::{Event, Watches};

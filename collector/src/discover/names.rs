@@ -26,7 +26,7 @@ pub(crate) type Logs = BTreeMap<OsString, Vec<Named>>;
 
 /// The names of interest in a directory.
 #[derive(Default)]
-pub(super) struct Names {
+pub(crate) struct Names {
     pub logs: Logs,
     pub children: Vec<OsString>,
     /// What is behind the names that could be logs, also those that are left out.

@@ -102,6 +102,10 @@ impl Fixture {
         sleep.is_zero()
     }
 
+    pub(super) fn now(&self) -> Now {
+        self.now
+    }
+
     pub(super) fn pass(&mut self, time: Duration) {
         self.now.monotonic += time;
         self.now.wall += time.as_nanos() as i64;

@@ -3,6 +3,7 @@
 mod churn;
 mod fixture;
 mod formats;
+mod journal;
 mod metadata;
 mod model;
 mod redaction;
@@ -10,3 +11,4 @@ mod scenarios;
 mod store;
 mod threaded;
 mod truncation;
+mod why;

@@ -25,8 +25,16 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Args, Debug)]
 pub(super) struct ServerArgs {
     /// Where the server listens [default: LOKI_ADDR, else http://127.0.0.1:7411]
-    #[arg(long, env = "SAWLOG_ADDR", value_name = "URL")]
+    #[arg(long, env = "SAWLOG_ADDR", value_name = "URL", alias = "url")]
     addr: Option<String>,
+}
+
+impl ServerArgs {
+    /// A server at this address unless one was named.
+    pub(super) fn or(&self, addr: &str) -> Self {
+        let named = self.addr.clone().or_else(|| std::env::var(LOKI_ADDR).ok());
+        Self { addr: Some(named.unwrap_or_else(|| addr.to_owned())) }
+    }
 }
 
 /// Why there is no answer.

@@ -10,3 +10,4 @@ pub mod store;
 pub mod streams;
 mod time;
 mod wanted;
+pub mod why;

@@ -18,6 +18,7 @@ mod tail;
 mod waiting;
 #[cfg(test)]
 mod waiting_tests;
+mod why;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,6 +37,7 @@ pub(crate) use params::parse_time;
 use running::Running;
 pub use tail::TailStopper;
 use tail::{TAILS_MAX, Tails};
+pub use why::{AskCollector, CollectorQuestion, collector_router};
 
 /// The largest body of a push, as it comes and inflated: bytes.
 pub const PUSH_BYTES_MAX: usize = 32 * 1024 * 1024;

@@ -1,0 +1,179 @@
+//! The lines of containers whose logger writes to journald: `journalctl` tells them, and they become
+//! files in the layout of a Mesos agent, which the collector tails as it tails sandboxes.
+
+mod export;
+mod files;
+mod place;
+
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::why::Asker;
+use export::Parser;
+#[cfg(test)]
+pub(crate) use export::tests::exported;
+use files::{Files, SIZE_MAX};
+
+/// How often the cursor is written, and how long a stop waits at most.
+const SAVE_EVERY: Duration = Duration::from_millis(500);
+/// How often rotated and idle files are looked at.
+const TIDY_EVERY: Duration = Duration::from_secs(5);
+/// The pause before `journalctl` is started again; doubled while it tells nothing.
+const RESTART_AFTER: Duration = Duration::from_secs(1);
+const RESTART_AFTER_MAX: Duration = Duration::from_secs(60);
+const READ_BYTES: usize = 64 * 1024;
+
+/// The fields that are asked for; those of an entry's address come anyway.
+const FIELDS: &str = "MESSAGE,FRAMEWORK_ID,AGENT_ID,EXECUTOR_ID,CONTAINER_ID,STREAM";
+
+/// Where the journal's files are, in the collector's data directory.
+pub(crate) fn directory(data_dir: &Path) -> PathBuf {
+    data_dir.join("journal")
+}
+
+/// A thread that follows the journal. Dropping it ends the thread and its child process.
+pub(crate) struct Journal {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Journal {
+    /// Follows the journal by `program` into files below `root`.
+    ///
+    /// # Errors
+    /// The files cannot be used. That the program cannot be started is told and tried again.
+    pub(crate) fn start(program: PathBuf, root: &Path, asker: Asker) -> io::Result<Self> {
+        let files = Files::open(root, SIZE_MAX, Instant::now())?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let follower = Follower { program, root: root.to_owned(), asker, stop: stop.clone() };
+        let thread = std::thread::Builder::new()
+            .name("journal".into())
+            .spawn(move || follower.run(files))?;
+        Ok(Self { stop, thread: Some(thread) })
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the journal's thread has panicked");
+        }
+    }
+}
+
+struct Follower {
+    program: PathBuf,
+    root: PathBuf,
+    asker: Asker,
+    stop: Arc<AtomicBool>,
+}
+
+impl Follower {
+    fn run(self, mut files: Files) {
+        let mut pause = RESTART_AFTER;
+        while !self.is_stopped() {
+            let before = files.cursor().to_owned();
+            let ended = self.follow(&mut files).and_then(|()| files.save());
+            let program = self.program.display();
+            if let Err(error) = ended {
+                tracing::warn!(
+                    "cannot follow the journal by '{program}', it is tried again: {error}"
+                );
+                // What a failed write left behind is found as after a crash.
+                match Files::open(&self.root, SIZE_MAX, Instant::now()) {
+                    Ok(again) => files = again,
+                    Err(error) => tracing::warn!("cannot use the journal's files: {error}"),
+                }
+            } else if !self.is_stopped() {
+                tracing::warn!("'{program}' has ended, it is started again");
+            }
+            let has_told = files.cursor() != before;
+            pause = if has_told { RESTART_AFTER } else { (pause * 2).min(RESTART_AFTER_MAX) };
+            self.sleep(pause);
+        }
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    fn sleep(&self, time: Duration) {
+        let until = Instant::now() + time;
+        while !self.is_stopped() && Instant::now() < until {
+            std::thread::sleep(SAVE_EVERY.min(time));
+        }
+    }
+
+    fn follow(&self, files: &mut Files) -> io::Result<()> {
+        let mut command = Command::new(&self.program);
+        command.args(["--output=export", "--follow", "--no-tail", "--no-pager", "--quiet"]);
+        command.arg(format!("--output-fields={FIELDS}"));
+        if !files.cursor().is_empty() {
+            command.arg(format!("--after-cursor={}", files.cursor()));
+        }
+        command.args(["STREAM=STDOUT", "STREAM=STDERR"]);
+        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+        self.take_in(&mut Running(child), files)
+    }
+
+    fn take_in(&self, running: &mut Running, files: &mut Files) -> io::Result<()> {
+        let Some(mut output) = running.0.stdout.take() else { return Ok(()) };
+        let (mut parser, mut buffer) = (Parser::default(), vec![0; READ_BYTES]);
+        let (mut saved, mut tidied) = (Instant::now(), Instant::now());
+        while !self.is_stopped() {
+            let now = Instant::now();
+            if now >= saved + SAVE_EVERY {
+                files.save()?;
+                saved = now;
+            }
+            if now >= tidied + TIDY_EVERY {
+                files.tidy(now, |log| self.asker.acknowledged(log).unwrap_or_default())?;
+                tidied = now;
+            }
+            if !is_readable(&output)? {
+                continue;
+            }
+            let read = output.read(&mut buffer)?;
+            if read == 0 {
+                return Ok(());
+            }
+            for entry in parser.feed(&buffer[..read]) {
+                if let (Some(key), Some(text)) = (place::of(&entry), &entry.message) {
+                    files.add(key, text, &entry.cursor, now)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A child process that does not outlive this.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        self.0.kill().unwrap_or_default();
+        if let Err(error) = self.0.wait() {
+            tracing::debug!("cannot wait for journalctl: {error}");
+        }
+    }
+}
+
+/// Waits for up to [`SAVE_EVERY`].
+fn is_readable(output: &impl std::os::fd::AsFd) -> io::Result<bool> {
+    let timeout = Timespec { tv_sec: 0, tv_nsec: i64::from(SAVE_EVERY.subsec_nanos()) };
+    match poll(&mut [PollFd::new(output, PollFlags::IN)], Some(&timeout)) {
+        Ok(ready) => Ok(ready > 0),
+        Err(rustix::io::Errno::INTR) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,78 @@
+//! A collector that follows a journal, which a script plays.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use prometheus::Registry;
+use sawlog_transport::StreamId;
+
+use super::store::Recorder;
+use crate::journal::exported;
+use crate::{Collector, Config};
+
+/// Long enough for any machine; a test that passes does not wait for it.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Prints what is in `after-CURSOR`, and waits as `journalctl --follow` does.
+fn play(dir: &Path) -> PathBuf {
+    let program = dir.join("journalctl");
+    let script = format!(
+        "#!/bin/sh\ncursor=\nfor arg; do case \"$arg\" in --after-cursor=*) cursor=${{arg#*=}};; esac; done\n\
+         cat '{}'/after-$cursor\nexec sleep 600\n",
+        dir.display()
+    );
+    std::fs::write(&program, script).expect("write");
+    std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).expect("chmod");
+    program
+}
+
+fn entry(cursor: &str, container: &str, text: &[u8]) -> Vec<u8> {
+    exported(&[
+        ("__CURSOR", cursor.as_bytes()),
+        ("_PID", b"1"),
+        ("MESSAGE", text),
+        ("FRAMEWORK_ID", b"F"),
+        ("AGENT_ID", b"S1"),
+        ("EXECUTOR_ID", b"E"),
+        ("CONTAINER_ID", container.as_bytes()),
+        ("STREAM", b"STDOUT"),
+    ])
+}
+
+#[test]
+fn containers_lines_come_from_the_journal_and_go_on_behind_the_cursor() {
+    let temp = tempfile::tempdir().expect("temp dir");
+    let mut config = Config::new(temp.path().join("data"), "h1");
+    config.journal = Some(play(temp.path()));
+    let first = [
+        entry("c-1", "c1", b"plain"),
+        exported(&[("__CURSOR", b"c-2"), ("MESSAGE", b"of another service")]),
+        entry("c-3", "c1", b"two\nlines \xff"),
+        entry("c-4", "c1.n1", b"nested"),
+    ];
+    std::fs::write(temp.path().join("after-"), first.concat()).expect("write");
+    std::fs::write(temp.path().join("after-c-4"), entry("c-5", "c1", b"later")).expect("write");
+    let recorder = Arc::new(Recorder::default());
+    let texts = |container: &[u8]| {
+        let stream = StreamId::of_file(b"S1", b"F", b"E", container, b"stdout");
+        recorder.store.lock().texts(stream)
+    };
+    let until = |done: &dyn Fn() -> bool| {
+        let deadline = Instant::now() + PATIENCE;
+        while !done() {
+            assert!(Instant::now() < deadline, "waited too long: {:?}", texts(b"c1"));
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    for expected in [3, 4] {
+        let collector = Collector::start(config.clone(), recorder.clone(), &Registry::new());
+        let collector = collector.expect("starts");
+        until(&|| texts(b"c1").len() == expected && texts(b"c1.n1").len() == 1);
+        collector.stop(Instant::now() + PATIENCE).expect("no panic");
+    }
+    assert_eq!(texts(b"c1"), [&b"plain"[..], b"two", b"lines \xff", b"later"]);
+    assert_eq!(texts(b"c1.n1"), [b"nested"]);
+    assert_eq!(recorder.store.lock().duplicates, 0);
+}
