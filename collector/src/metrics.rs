@@ -26,6 +26,19 @@ pub(crate) struct Metrics {
     pub scan_errors: IntCounter,
     pub checkpoint_errors: IntCounter,
     pub checkpoint_records_lost: IntCounter,
+    pub lost_bytes: IntCounterVec,
+    pub dropped_bytes: IntCounterVec,
+    pub throttled_streams: IntGauge,
+    pub pinned_deleted_bytes: IntGauge,
+    pub spool_bytes: IntGauge,
+    pub spilled_bytes: IntCounter,
+    pub spool_errors: IntCounter,
+    pub event_overflows: IntCounter,
+    pub unwatched_directories: IntCounter,
+    pub descriptor_shortages: IntCounter,
+    pub parked_files: IntCounter,
+    pub listings: IntCounter,
+    pub turns: IntCounter,
 }
 
 impl Metrics {
@@ -54,7 +67,50 @@ impl Metrics {
         );
         let redacted = IntCounterVec::new(redacted, &["kind"])?;
         registry.register(Box::new(redacted.clone()))?;
+        let by_reason = |name: &str, help: &str| -> Result<IntCounterVec, prometheus::Error> {
+            let options = Opts::new(format!("sawlog_collector_{name}"), help);
+            let counters = IntCounterVec::new(options, &["reason"])?;
+            registry.register(Box::new(counters.clone()))?;
+            Ok(counters)
+        };
         Ok(Self {
+            lost_bytes: by_reason("lost_bytes_total", "Bytes of log files lost, by reason")?,
+            dropped_bytes: by_reason(
+                "dropped_bytes_total",
+                "Bytes of log files left out by a rule, by reason",
+            )?,
+            throttled_streams: gauge(
+                "throttled_streams",
+                "Streams that wait because their application has had its bytes a second",
+            )?,
+            pinned_deleted_bytes: gauge(
+                "pinned_deleted_bytes",
+                "Bytes of deleted files that are held open and not acknowledged",
+            )?,
+            spool_bytes: gauge("spool_bytes", "Bytes in the spool that are not delivered")?,
+            spilled_bytes: counter("spilled_bytes_total", "Bytes of log files put into the spool")?,
+            spool_errors: counter(
+                "spool_errors_total",
+                "Failed writes to the spool, and batches in it that could not be read",
+            )?,
+            event_overflows: counter(
+                "event_overflows_total",
+                "Times that the kernel had more changes to tell than it could keep",
+            )?,
+            unwatched_directories: counter(
+                "watch_errors_total",
+                "Directories that could not be watched and are listed instead",
+            )?,
+            descriptor_shortages: counter(
+                "descriptor_shortages_total",
+                "Times that no file or directory could be opened, as too many were open",
+            )?,
+            parked_files: counter(
+                "parked_files_total",
+                "Quiet files closed to make room for others; they are opened when they grow",
+            )?,
+            listings: counter("listings_total", "Directories listed")?,
+            turns: counter("turns_total", "Looks at the files of a stream")?,
             read_bytes: counter("read_bytes_total", "Bytes of log files read")?,
             read_lines: counter("read_lines_total", "Lines read")?,
             acked_bytes: counter("acked_bytes_total", "Bytes of log files acknowledged")?,

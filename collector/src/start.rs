@@ -15,6 +15,7 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use sawlog_transport::Producer;
+use sawlog_transport::embedded::OpenError;
 
 use crate::clock::Now;
 use crate::collector_id::IdentityError;
@@ -62,6 +63,8 @@ pub enum StartError {
     Redactor(#[from] RedactorError),
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    #[error("cannot open the spool (what it holds would be lost if it is removed)")]
+    Spool(#[from] OpenError),
     #[error("cannot register the collector's metrics, does the process have two collectors?")]
     Metrics(#[from] prometheus::Error),
     #[error("cannot start the collector's thread")]

@@ -28,8 +28,6 @@ pub(crate) struct Stream {
     pub files: Vec<TailFile>,
     /// A line that older files begin and a newer one goes on with.
     head: Option<LineHead>,
-    /// Whether it waits in the queue for its turn.
-    pub queued: bool,
     /// When it wants a turn without anything having happened (monotonic).
     pub due: Option<Duration>,
     /// Bytes it may still read in this round.
@@ -82,17 +80,7 @@ enum Step {
 
 impl Stream {
     pub(crate) fn new(source: Source, node: NodeId, times: StreamTimes, pem: PemBlock) -> Self {
-        Self {
-            source,
-            node,
-            times,
-            pem,
-            files: Vec::new(),
-            head: None,
-            queued: false,
-            due: None,
-            credit: 0,
-        }
+        Self { source, node, times, pem, files: Vec::new(), head: None, due: None, credit: 0 }
     }
 
     /// Reads at most one run, from the oldest file that has something to give.
@@ -385,7 +373,7 @@ impl Stream {
     }
 
     /// Closes files that are read, acknowledged and finished; tells when to look again.
-    fn release(&mut self, turn: &mut Turn<'_, '_>) -> Option<Duration> {
+    pub(crate) fn release(&mut self, turn: &mut Turn<'_, '_>) -> Option<Duration> {
         let mut due: Option<Duration> = None;
         let mut index = 0;
         while index < self.files.len() {
@@ -430,6 +418,18 @@ impl Stream {
             (Writers::Unknown, _) if now >= quiet_at => Finished::Yes,
             (Writers::Unknown, _) => Finished::AskAt(quiet_at),
         }
+    }
+
+    /// The files that are read, acknowledged and have a name: to close them loses nothing, as long as
+    /// somebody opens them again when they grow.
+    pub(crate) fn quiet_files(&self, checkpoints: &Checkpoints) -> impl Iterator<Item = &TailFile> {
+        let in_head = self.head.as_ref();
+        self.files.iter().filter(move |file| {
+            let is_busy = file.unread() > 0 || file.inside_cut || file.name.is_none();
+            let is_joined =
+                in_head.is_some_and(|head| head.holds(file) || head.continued_in == file.key());
+            !is_busy && !is_joined && is_acknowledged(file, checkpoints)
+        })
     }
 
     /// Bytes in the files that are not acknowledged.

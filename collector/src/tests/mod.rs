@@ -2,7 +2,9 @@
 
 mod fixture;
 mod model;
+mod pressure;
 mod redaction;
 mod scenarios;
 mod store;
+pub(crate) mod streams;
 mod threaded;

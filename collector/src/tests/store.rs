@@ -115,6 +115,8 @@ pub(super) struct Store {
     /// Bytes that came again.
     pub duplicates: u64,
     pub batches: u64,
+    /// What was declared dropped or lost.
+    pub declared: Vec<Piece>,
 }
 
 impl Store {
@@ -133,6 +135,8 @@ impl Store {
             for piece in run.pieces.iter().filter(|piece| piece.kind == PieceKind::Cut) {
                 self.take_cut(*piece);
             }
+            let kept = |piece: &&Piece| matches!(piece.kind, PieceKind::Text | PieceKind::Cut);
+            self.declared.extend(run.pieces.iter().filter(|piece| !kept(piece)));
             let Some((columns, text)) = frames.get(run.frame as usize) else { continue };
             let before: usize = columns.text_lens[..run.first_line as usize]
                 .iter()
@@ -219,6 +223,14 @@ impl Store {
     pub(super) fn is_complete(&self, generation: GenerationId, len: u64) -> bool {
         let Some(Held(bytes)) = self.held.get(&generation) else { return len == 0 };
         bytes.len() as u64 == len && !bytes.contains(&Byte::Missing)
+    }
+
+    /// For each of the bytes `0..len` of a generation whether its text is held.
+    pub(super) fn held(&self, generation: GenerationId, len: u64) -> Vec<bool> {
+        let held = self.held.get(&generation).map(|Held(bytes)| &bytes[..]).unwrap_or_default();
+        (0..len as usize)
+            .map(|at| held.get(at).is_some_and(|byte| *byte != Byte::Missing))
+            .collect()
     }
 
     /// Bytes accounted for as cut.
