@@ -34,7 +34,7 @@ pub(crate) struct Metrics {
     pub spilled_bytes: IntCounter,
     pub spool_errors: IntCounter,
     pub event_overflows: IntCounter,
-    pub unwatched_directories: IntCounter,
+    pub watch_errors: IntCounter,
     pub descriptor_shortages: IntCounter,
     pub parked_files: IntCounter,
     pub listings: IntCounter,
@@ -97,7 +97,7 @@ impl Metrics {
                 "event_overflows_total",
                 "Times that the kernel had more changes to tell than it could keep",
             )?,
-            unwatched_directories: counter(
+            watch_errors: counter(
                 "watch_errors_total",
                 "Directories that could not be watched and are listed instead",
             )?,

@@ -63,7 +63,9 @@ pub enum StartError {
     Redactor(#[from] RedactorError),
     #[error(transparent)]
     Identity(#[from] IdentityError),
-    #[error("cannot open the spool (what it holds would be lost if it is removed)")]
+    #[error(
+        "cannot open the spool: move the directory 'spool' out of data_dir to start without it (the lines in it are missing then)"
+    )]
     Spool(#[from] OpenError),
     #[error("cannot register the collector's metrics, does the process have two collectors?")]
     Metrics(#[from] prometheus::Error),

@@ -63,6 +63,7 @@ impl Asked {
         if let Some(sources) = &self.sources {
             pick_sources(sources, config, from, &mut file)?;
             pick_redaction(sources, config, from, given, &mut file)?;
+            config.collector = Some(std::mem::take(&mut file.collector).pick(from));
         }
         if let Some(store) = &self.store {
             pick_store(store, config, from, &mut file)?;

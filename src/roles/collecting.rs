@@ -54,13 +54,16 @@ pub(super) fn start(
         return Ok(None);
     }
     let dir = config.data.join("collector");
-    let collector = sawlog_collector::Config {
+    let mut collector = sawlog_collector::Config {
         mesos_work_dirs: sources.work_dirs,
         paths: sources.paths,
         redaction: config.redaction,
         secret_files: config.secret_files.clone(),
         ..sawlog_collector::Config::new(dir, host_name())
     };
+    if let Some(limits) = &config.collector {
+        limits.apply(&mut collector);
+    }
     let handle = Collector::start(collector, producer, registry);
     handle.map(Some).context("cannot start the collector")
 }

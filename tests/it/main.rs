@@ -16,6 +16,7 @@ mod logql;
 mod mesos_logger;
 mod node;
 mod places;
+mod pressure;
 mod push;
 mod random;
 mod redaction;

@@ -31,6 +31,8 @@ pub(crate) struct Setup {
     role: &'static str,
     args: Vec<String>,
     abort_at: Option<String>,
+    /// How many files it may have open; `None`: as many as this process.
+    open_files: Option<u32>,
     /// A copy of the binary that user nobody may run.
     as_nobody: Option<PathBuf>,
 }
@@ -45,6 +47,7 @@ impl Setup {
             role: "run",
             args: Vec::new(),
             abort_at: None,
+            open_files: None,
             as_nobody: None,
         }
     }
@@ -70,6 +73,12 @@ impl Setup {
     /// The process aborts when it passes the point for the n-th time.
     pub(crate) fn abort_at(mut self, point: &str, nth: u32) -> Self {
         self.abort_at = Some(format!("{point}={nth}"));
+        self
+    }
+
+    /// The process may have so many files open.
+    pub(crate) fn open_files(mut self, most: u32) -> Self {
+        self.open_files = Some(most);
         self
     }
 
@@ -101,9 +110,15 @@ impl Setup {
     }
 
     fn command(&self) -> Command {
-        let mut command = match &self.as_nobody {
-            None => sawlog(),
-            Some(binary) => {
+        let mut command = match (&self.as_nobody, self.open_files) {
+            (None, None) => sawlog(),
+            (None, Some(most)) => {
+                let mut command = Command::new("sh");
+                let script = format!("ulimit -n {most}; exec \"$0\" \"$@\"");
+                command.args(["-c", &script, env!("CARGO_BIN_EXE_sawlog")]);
+                command
+            }
+            (Some(binary), _) => {
                 let mut command = Command::new(binary);
                 command.uid(NOBODY).gid(NOBODY);
                 command

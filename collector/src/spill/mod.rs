@@ -13,6 +13,7 @@ mod loss;
 mod offsets;
 mod open;
 mod pinned;
+mod queue;
 mod replay;
 mod room;
 

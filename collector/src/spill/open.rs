@@ -1,21 +1,17 @@
-//! A spool that is there: what is on its way to the disk, what is given up, and what is sent.
+//! A spool that is there: what goes in, what is given up for it, and what is sent.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::mpsc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use sawlog_transport::embedded::{
-    BYTES_MAX_MIN, EmbeddedConfig, EmbeddedLog, EmbeddedProducer, OpenError,
-};
-use sawlog_transport::{
-    Ack, AckSender, Bounds, ConsumeError, Consumer, Event, PieceKind, Producer,
-};
+use sawlog_transport::embedded::{BYTES_MAX_MIN, EmbeddedConfig, EmbeddedLog, OpenError};
+use sawlog_transport::{Bounds, ConsumeError, Consumer, Event, PieceKind};
 
 use super::PARTITION;
 use super::loss::Losses;
 use super::offsets::Offsets;
+use super::queue::{Queue, What};
 use super::replay::Replay;
 use super::room::Room;
 use crate::inflight::{InFlight, ToSpool};
@@ -25,39 +21,18 @@ use crate::metrics::Metrics;
 const FILES: u64 = 16;
 /// A log file of the spool has at most so many bytes: as many are read at once when it is given up.
 const FILE_BYTES_MAX: u64 = 16 << 20;
-/// How long a write that failed is left alone.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// An open spool.
 pub(super) struct OpenSpool {
     log: EmbeddedLog,
-    sender: EmbeddedProducer,
-    acks: AckSender,
-    arrived: mpsc::Receiver<Ack>,
-    /// By tag: what is not durable yet.
-    storing: BTreeMap<u64, Storing>,
-    tags: u64,
-    queued_bytes: u64,
+    queue: Queue,
+    /// How many times something was given up.
+    given_up_count: u64,
     /// What was given up, until its declarations are durable, by number.
     given_up: BTreeMap<u64, GivenUp>,
     offsets: Offsets,
     replay: Replay,
     room: Room,
-}
-
-/// A message on its way to the disk.
-struct Storing {
-    message: Bytes,
-    what: What,
-    /// When it is to be sent (monotonic); `None`: the log has it.
-    due: Option<Duration>,
-}
-
-enum What {
-    /// `stored`: the transport has it meanwhile.
-    Batch { number: u64, is_spilled: bool, stored: bool },
-    /// Says what was lost when something was given up.
-    Loss { given_up: u64 },
 }
 
 struct GivenUp {
@@ -93,15 +68,10 @@ impl OpenSpool {
         };
         let Bounds { low: front, high } = log.consumer().bounds(PARTITION).map_err(failed)?;
         let replay = Replay::new(&log, front, sending, replay_bytes_max).map_err(failed)?;
-        let (acks, arrived) = mpsc::channel();
         Ok(Self {
-            sender: log.producer(),
+            queue: Queue::new(log.producer()),
             log,
-            acks,
-            arrived,
-            storing: BTreeMap::new(),
-            tags: 0,
-            queued_bytes: 0,
+            given_up_count: 0,
             given_up: BTreeMap::new(),
             offsets: Offsets::new(front, high),
             replay,
@@ -114,18 +84,18 @@ impl OpenSpool {
         let files = self.log.files(PARTITION);
         let front = self.offsets.front();
         let needed = files.iter().filter(|file| file.end > front);
-        needed.map(|file| file.bytes).sum::<u64>() + self.queued_bytes
+        needed.map(|file| file.bytes).sum::<u64>() + self.queue.bytes()
     }
 
     /// What its batches take in memory, in bytes.
     pub(super) fn memory_bytes(&self) -> usize {
-        self.replay.memory_bytes() + usize::try_from(self.queued_bytes).unwrap_or(usize::MAX)
+        self.replay.memory_bytes() + usize::try_from(self.queue.bytes()).unwrap_or(usize::MAX)
     }
 
     /// Whether nothing in it is needed.
     pub(super) fn is_empty(&self) -> bool {
         let high = self.log.files(PARTITION).last().map_or(0, |file| file.end);
-        self.storing.is_empty() && self.given_up.is_empty() && self.offsets.front() >= high
+        self.queue.is_empty() && self.given_up.is_empty() && self.offsets.front() >= high
     }
 
     /// Takes a batch, for which older ones are given up if need be.
@@ -235,7 +205,8 @@ impl OpenSpool {
         if messages.is_empty() {
             return;
         }
-        let given_up = self.tags;
+        let given_up = self.given_up_count;
+        self.given_up_count += 1;
         self.given_up.insert(given_up, GivenUp { missing: messages.len(), what });
         for message in messages {
             self.push(message, What::Loss { given_up }, now);
@@ -243,71 +214,36 @@ impl OpenSpool {
     }
 
     fn push(&mut self, message: Bytes, what: What, now: Duration) {
-        self.queued_bytes += message.len() as u64;
-        self.storing.insert(self.tags, Storing { message, what, due: Some(now) });
-        self.tags += 1;
-        self.write(now);
+        self.queue.push(message, what, now);
+        self.flush();
     }
 
-    /// Hands the log what is due.
-    fn write(&mut self, now: Duration) {
-        let mut is_new = false;
-        for (tag, storing) in &mut self.storing {
-            if storing.due.is_none_or(|due| due > now) {
-                continue;
-            }
-            let message = storing.message.clone();
-            match self.sender.send(PARTITION, message, *tag, &self.acks) {
-                Ok(()) => {
-                    storing.due = None;
-                    is_new = true;
-                }
-                Err(error) => {
-                    tracing::debug!("the spool takes nothing for now: {error}");
-                    storing.due = Some(now + RETRY_AFTER);
-                    break;
-                }
-            }
-        }
-        if is_new {
+    /// Many batches are synced together: what was handed to the log meanwhile is one of them.
+    fn flush(&mut self) {
+        if self.queue.take_unflushed() {
             self.log.flush();
         }
     }
 
     /// The transport has stored a batch that was in flight too.
     pub(super) fn delivered_elsewhere(&mut self, batch: u64) {
-        for storing in self.storing.values_mut() {
-            if let What::Batch { number, stored, .. } = &mut storing.what
-                && *number == batch
-            {
-                *stored = true;
-                return;
-            }
+        if !self.queue.mark_stored(batch) {
+            self.offsets.delivered_elsewhere(batch);
         }
-        self.offsets.delivered_elsewhere(batch);
     }
 
     /// Takes in what became durable and what was delivered; gives the numbers of durable batches.
     pub(super) fn receive(&mut self, now: Duration, metrics: &Metrics) -> Vec<u64> {
-        let mut durable = Vec::new();
-        while let Ok(ack) = self.arrived.try_recv() {
-            match ack.result {
-                Ok(position) => durable.extend(self.stored(ack.tag, position.offset)),
-                Err(error) => self.failed(ack.tag, &error, now, metrics),
-            }
-        }
-        if self.storing.values().any(|storing| storing.due.is_some_and(|due| due <= now)) {
-            self.write(now);
-        }
+        let durable = self.queue.receive(now, metrics);
+        let batches = durable.into_iter().filter_map(|(what, at)| self.stored(what, at)).collect();
+        self.flush();
         self.replay.receive(&mut self.offsets, now, metrics);
         self.replay.processed(self.processed());
-        durable
+        batches
     }
 
     /// A message is durable; gives the number of the batch that is so by it.
-    fn stored(&mut self, tag: u64, offset: u64) -> Option<u64> {
-        let Storing { message, what, .. } = self.storing.remove(&tag)?;
-        self.queued_bytes -= message.len() as u64;
+    fn stored(&mut self, what: What, offset: u64) -> Option<u64> {
         if let What::Batch { number, is_spilled: false, stored } = what {
             self.offsets.is_elsewhere(number, offset);
             if stored {
@@ -328,23 +264,6 @@ impl OpenSpool {
                     Lost::Batch(number) => Some(number),
                 }
             }
-        }
-    }
-
-    fn failed(
-        &mut self,
-        tag: u64,
-        error: &sawlog_transport::SendError,
-        now: Duration,
-        metrics: &Metrics,
-    ) {
-        let Some(storing) = self.storing.get_mut(&tag) else { return };
-        storing.due = Some(now + RETRY_AFTER);
-        metrics.spool_errors.inc();
-        if metrics.spool_errors.get().is_power_of_two() {
-            tracing::error!(
-                "cannot write to the spool, it is tried again, and deleted files keep their disk space meanwhile: {error}"
-            );
         }
     }
 
