@@ -180,7 +180,7 @@ impl InFlight {
 
     /// The batches that are neither stored nor on their way into the spool, oldest first; from here
     /// on they are.
-    pub(crate) fn to_spool(&mut self) -> Vec<ToSpool> {
+    pub(crate) fn take_for_spool(&mut self) -> Vec<ToSpool> {
         let fresh = self
             .batches
             .iter_mut()
@@ -267,7 +267,7 @@ impl InFlight {
         if sent.spool != InSpool::No {
             self.stored.push(number);
         }
-        if !self.unreported.front().is_some_and(|first| *first <= number) {
+        if self.unreported.front().is_none_or(|first| *first > number) {
             self.remove(number);
         }
     }
@@ -491,9 +491,9 @@ mod tests {
     fn what_lies_in_the_spool_is_done_and_still_sent() {
         let mut s = setup(2, 1);
         s.send(0);
-        let asked: Vec<u64> = s.in_flight.to_spool().iter().map(|one| one.number).collect();
+        let asked: Vec<u64> = s.in_flight.take_for_spool().iter().map(|one| one.number).collect();
         assert_eq!(asked, [0, 1]);
-        assert!(s.in_flight.to_spool().is_empty(), "they are on their way");
+        assert!(s.in_flight.take_for_spool().is_empty(), "they are on their way");
         s.in_flight.in_spool(1);
         assert_eq!(s.stored(0), [] as [u64; 0]);
         s.in_flight.in_spool(0);
@@ -523,7 +523,7 @@ mod tests {
         assert_eq!(s.in_flight.text_bytes(), 10, "it has no part in what may be in flight");
         s.send(0);
         assert_eq!(s.producer.tags(), [0]);
-        assert_eq!(s.in_flight.to_spool().len(), 2);
+        assert_eq!(s.in_flight.take_for_spool().len(), 2);
         assert!(s.in_flight.spilling_bytes() > 7);
         s.in_flight.in_spool(1);
         assert_eq!((s.stored(0), s.in_flight.spilling_bytes()), (vec![], 0));

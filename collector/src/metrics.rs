@@ -1,8 +1,41 @@
 //! What the collector counts, under names beginning with `sawlog_collector_`.
 
+mod load;
+
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
 use crate::redact::Event;
+pub(crate) use load::Load;
+
+/// Makes metrics and registers them.
+struct Names<'a>(&'a Registry);
+
+impl Names<'_> {
+    fn counter(&self, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
+        let counter = IntCounter::new(format!("sawlog_collector_{name}"), help)?;
+        self.0.register(Box::new(counter.clone()))?;
+        Ok(counter)
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
+        let gauge = IntGauge::new(format!("sawlog_collector_{name}"), help)?;
+        self.0.register(Box::new(gauge.clone()))?;
+        Ok(gauge)
+    }
+
+    /// A counter for each value of a label.
+    fn counters(
+        &self,
+        name: &str,
+        help: &str,
+        label: &str,
+    ) -> Result<IntCounterVec, prometheus::Error> {
+        let options = Opts::new(format!("sawlog_collector_{name}"), help);
+        let counters = IntCounterVec::new(options, &[label])?;
+        self.0.register(Box::new(counters.clone()))?;
+        Ok(counters)
+    }
+}
 
 /// The collector's metrics.
 #[derive(Clone, Debug)]
@@ -27,18 +60,8 @@ pub(crate) struct Metrics {
     pub checkpoint_errors: IntCounter,
     pub checkpoint_records_lost: IntCounter,
     pub lost_bytes: IntCounterVec,
-    pub dropped_bytes: IntCounterVec,
-    pub throttled_streams: IntGauge,
-    pub pinned_deleted_bytes: IntGauge,
-    pub spool_bytes: IntGauge,
-    pub spilled_bytes: IntCounter,
-    pub spool_errors: IntCounter,
-    pub event_overflows: IntCounter,
-    pub watch_errors: IntCounter,
-    pub descriptor_shortages: IntCounter,
-    pub parked_files: IntCounter,
-    pub listings: IntCounter,
-    pub turns: IntCounter,
+    /// What is held back, spilled and saved.
+    pub load: Load,
 }
 
 impl Metrics {
@@ -47,70 +70,10 @@ impl Metrics {
     /// # Errors
     /// The registry already has metrics of these names: two collectors share it.
     pub(crate) fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let counter = |name: &str, help: &str| -> Result<IntCounter, prometheus::Error> {
-            let counter = IntCounter::new(format!("sawlog_collector_{name}"), help)?;
-            registry.register(Box::new(counter.clone()))?;
-            Ok(counter)
-        };
-        let gauge = |name: &str, help: &str| -> Result<IntGauge, prometheus::Error> {
-            let gauge = IntGauge::new(format!("sawlog_collector_{name}"), help)?;
-            registry.register(Box::new(gauge.clone()))?;
-            Ok(gauge)
-        };
-        let skipped =
-            Opts::new("sawlog_collector_skipped_files_total", "Files left out, by reason");
-        let skipped_files = IntCounterVec::new(skipped, &["reason"])?;
-        registry.register(Box::new(skipped_files.clone()))?;
-        let redacted = Opts::new(
-            "sawlog_collector_redacted_total",
-            "Secrets replaced in lines, by kind; unscanned are lines replaced as a whole",
-        );
-        let redacted = IntCounterVec::new(redacted, &["kind"])?;
-        registry.register(Box::new(redacted.clone()))?;
-        let by_reason = |name: &str, help: &str| -> Result<IntCounterVec, prometheus::Error> {
-            let options = Opts::new(format!("sawlog_collector_{name}"), help);
-            let counters = IntCounterVec::new(options, &["reason"])?;
-            registry.register(Box::new(counters.clone()))?;
-            Ok(counters)
-        };
+        let names = Names(registry);
+        let counter = |name, help| names.counter(name, help);
+        let gauge = |name, help| names.gauge(name, help);
         Ok(Self {
-            lost_bytes: by_reason("lost_bytes_total", "Bytes of log files lost, by reason")?,
-            dropped_bytes: by_reason(
-                "dropped_bytes_total",
-                "Bytes of log files left out by a rule, by reason",
-            )?,
-            throttled_streams: gauge(
-                "throttled_streams",
-                "Streams that wait because their application has had its bytes a second",
-            )?,
-            pinned_deleted_bytes: gauge(
-                "pinned_deleted_bytes",
-                "Bytes of deleted files that are held open and not acknowledged",
-            )?,
-            spool_bytes: gauge("spool_bytes", "Bytes in the spool that are not delivered")?,
-            spilled_bytes: counter("spilled_bytes_total", "Bytes of log files put into the spool")?,
-            spool_errors: counter(
-                "spool_errors_total",
-                "Failed writes to the spool, and batches in it that could not be read",
-            )?,
-            event_overflows: counter(
-                "event_overflows_total",
-                "Times that the kernel had more changes to tell than it could keep",
-            )?,
-            watch_errors: counter(
-                "watch_errors_total",
-                "Directories that could not be watched and are listed instead",
-            )?,
-            descriptor_shortages: counter(
-                "descriptor_shortages_total",
-                "Times that no file or directory could be opened, as too many were open",
-            )?,
-            parked_files: counter(
-                "parked_files_total",
-                "Quiet files closed to make room for others; they are opened when they grow",
-            )?,
-            listings: counter("listings_total", "Directories listed")?,
-            turns: counter("turns_total", "Looks at the files of a stream")?,
             read_bytes: counter("read_bytes_total", "Bytes of log files read")?,
             read_lines: counter("read_lines_total", "Lines read")?,
             acked_bytes: counter("acked_bytes_total", "Bytes of log files acknowledged")?,
@@ -123,8 +86,14 @@ impl Metrics {
             truncations: counter("truncations_total", "Files found truncated")?,
             lines_rejoined: counter("lines_rejoined_total", "Lines joined across a rotation")?,
             partial_lines: counter("partial_lines_total", "Last lines without a terminator")?,
-            skipped_files,
-            redacted,
+            skipped_files: names.counters("skipped_files_total", "Files left out", "reason")?,
+            redacted: names.counters(
+                "redacted_total",
+                "Secrets replaced in lines, by kind; unscanned are lines replaced as a whole",
+                "kind",
+            )?,
+            lost_bytes: names.counters("lost_bytes_total", "Bytes of log files lost", "reason")?,
+            load: Load::register(&names)?,
             endless_pem_blocks: counter(
                 "endless_pem_blocks_total",
                 "PEM blocks whose end was not found within the limits",

@@ -289,7 +289,7 @@ impl Loop {
 
     fn changed(&mut self, change: &Change, now: Now) {
         let Change::Written { node, name, closed } = change else {
-            self.metrics.event_overflows.inc();
+            self.metrics.load.event_overflows.inc();
             self.events_lost = true;
             return;
         };
@@ -431,8 +431,8 @@ impl Loop {
         let held = self.in_flight.text_bytes() + self.batcher.text_bytes();
         self.metrics.in_flight_bytes.set(held as i64);
         let moved = (self.metrics.read_bytes.get(), self.metrics.acked_bytes.get());
-        self.metrics.throttled_streams.set(self.rates.throttled() as i64);
-        self.metrics.pinned_deleted_bytes.set(self.pinned.bytes() as i64);
+        self.metrics.load.throttled_streams.set(self.rates.throttled() as i64);
+        self.metrics.load.pinned_deleted_bytes.set(self.pinned.bytes() as i64);
         let may_differ = moved != self.moved || !self.schedule.is_empty();
         if may_differ && self.lag.due(now.monotonic).is_some() {
             self.moved = moved;

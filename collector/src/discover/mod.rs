@@ -177,7 +177,7 @@ impl Tree {
 
     /// The system gives no more descriptors: counted, and said once.
     pub(crate) fn out_of_descriptors(&mut self, id: NodeId) {
-        self.metrics.descriptor_shortages.inc();
+        self.metrics.load.descriptor_shortages.inc();
         self.starve(id);
         if !std::mem::replace(&mut self.warned_of_descriptors, true) {
             tracing::warn!(
@@ -288,7 +288,7 @@ impl Tree {
     }
 
     fn try_list(&mut self, id: NodeId, now: i64) -> io::Result<Option<Listing>> {
-        self.metrics.listings.inc();
+        self.metrics.load.listings.inc();
         let directory = self.open(id)?;
         let found = facts(&directory)?;
         self.watch(id, &directory, &found);

@@ -79,7 +79,7 @@ impl Watches {
                 Some(watch)
             }
             Err(error) => {
-                self.metrics.watch_errors.inc();
+                self.metrics.load.watch_errors.inc();
                 if !std::mem::replace(&mut self.is_incomplete, true) {
                     tracing::warn!(
                         "cannot watch '{}', directories without a watch are listed instead (raise fs.inotify.max_user_watches): {error}",

@@ -33,7 +33,7 @@ impl Loop {
             .filter(|(_, stream, key)| self.park_file(*stream, *key, now))
             .take(wanted)
             .count();
-        self.metrics.parked_files.inc_by(parked as u64);
+        self.metrics.load.parked_files.inc_by(parked as u64);
         if parked > 0 {
             self.tree.mark_starved();
         }

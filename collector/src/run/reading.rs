@@ -102,7 +102,7 @@ impl Loop {
     fn spend(&mut self, stream: &Stream, bytes: u64, leave: Leave, now: Now) {
         if leave == Leave::Drop {
             let dropped = self.batcher.take_dropped();
-            self.metrics.dropped_bytes.with_label_values(&["rate"]).inc_by(dropped);
+            self.metrics.load.dropped_bytes.with_label_values(&["rate"]).inc_by(dropped);
         } else {
             self.rates.spend(&stream.source, bytes, now.monotonic);
         }
@@ -137,7 +137,7 @@ impl Loop {
         closed: &mut Vec<Closed>,
         now: Now,
     ) -> Turned {
-        self.metrics.turns.inc();
+        self.metrics.load.turns.inc();
         self.with_reader(closed, now, |turn| stream.turn(turn))
     }
 

@@ -66,8 +66,8 @@ impl Loop {
             return;
         }
         if let Err(error) = self.spool.begin(now.monotonic) {
-            self.metrics.spool_errors.inc();
-            if self.metrics.spool_errors.get().is_power_of_two() {
+            self.metrics.load.spool_errors.inc();
+            if self.metrics.load.spool_errors.get().is_power_of_two() {
                 tracing::error!("cannot spill what deleted files hold, it is tried again: {error}");
             }
             self.is_spilling = false;
@@ -83,7 +83,7 @@ impl Loop {
                 self.in_flight.push_spilled(batch);
             }
         }
-        for batch in self.in_flight.to_spool() {
+        for batch in self.in_flight.take_for_spool() {
             self.spool.store(batch, now.monotonic, &self.metrics);
         }
     }

@@ -16,6 +16,8 @@ mod pinned;
 mod queue;
 mod replay;
 mod room;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -102,7 +104,7 @@ impl Spool {
     pub(crate) fn receive(&mut self, now: Duration, metrics: &Metrics) -> Vec<u64> {
         let Some(open) = &mut self.open else { return Vec::new() };
         let durable = open.receive(now, metrics);
-        metrics.spool_bytes.set(i64::try_from(open.bytes()).unwrap_or(i64::MAX));
+        metrics.load.spool_bytes.set(i64::try_from(open.bytes()).unwrap_or(i64::MAX));
         if !open.is_empty() {
             self.empty_since = None;
         } else if now >= *self.empty_since.get_or_insert(now) + EMPTY_FOR {

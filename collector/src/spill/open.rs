@@ -103,12 +103,12 @@ impl OpenSpool {
         let ToSpool { number, message, source_bytes, is_spilled } = batch;
         let bytes = message.len() as u64;
         let has_room = self.make_room(bytes, now, metrics).unwrap_or_else(|error| {
-            metrics.spool_errors.inc();
+            metrics.load.spool_errors.inc();
             tracing::error!("cannot read the spool to give up its oldest batches: {error}");
             true
         });
         if has_room {
-            metrics.spilled_bytes.inc_by(source_bytes);
+            metrics.load.spilled_bytes.inc_by(source_bytes);
             self.push(message, What::Batch { number, is_spilled, stored: false }, now);
             return;
         }
@@ -167,7 +167,7 @@ impl OpenSpool {
                 }
                 Event::Missing { to, reason, .. } => {
                     next = to;
-                    metrics.spool_errors.inc();
+                    metrics.load.spool_errors.inc();
                     tracing::error!(
                         "spooled batches cannot be read, their bytes are lost: {reason}"
                     );
@@ -279,8 +279,8 @@ impl OpenSpool {
     /// Sends what lies in it, as far as the transport takes it.
     pub(super) fn send(&mut self, now: Duration, metrics: &Metrics) {
         if let Err(error) = self.replay.send(&mut self.offsets, now, metrics) {
-            metrics.spool_errors.inc();
-            if metrics.spool_errors.get().is_power_of_two() {
+            metrics.load.spool_errors.inc();
+            if metrics.load.spool_errors.get().is_power_of_two() {
                 tracing::error!("cannot read the spool, it is tried again: {error}");
             }
         }

@@ -119,8 +119,8 @@ impl Queue {
     fn failed(&mut self, tag: u64, error: &SendError, now: Duration, metrics: &Metrics) {
         let Some(storing) = self.storing.get_mut(&tag) else { return };
         storing.due = Some(now + RETRY_AFTER);
-        metrics.spool_errors.inc();
-        if metrics.spool_errors.get().is_power_of_two() {
+        metrics.load.spool_errors.inc();
+        if metrics.load.spool_errors.get().is_power_of_two() {
             tracing::error!(
                 "cannot write to the spool, it is tried again, and deleted files keep their disk space meanwhile: {error}"
             );

@@ -105,7 +105,7 @@ impl Replay {
                 }
                 Event::Missing { from, to, reason, .. } => {
                     self.next = to;
-                    metrics.spool_errors.inc();
+                    metrics.load.spool_errors.inc();
                     tracing::error!(
                         from,
                         to,

@@ -62,7 +62,10 @@ fn until(f: &mut Fixture, what: &str, mut is_so: impl FnMut(&mut Fixture) -> boo
         }
         std::thread::sleep(Duration::from_micros(200));
     }
-    panic!("{what}: not after {STEPS_MAX} steps, pinned {}", f.metrics.pinned_deleted_bytes.get());
+    panic!(
+        "{what}: not after {STEPS_MAX} steps, pinned {}",
+        f.metrics.load.pinned_deleted_bytes.get()
+    );
 }
 
 fn deliver_all(f: &mut Fixture) {
@@ -99,7 +102,7 @@ impl Churn {
                 self.rotate(f, container);
             }
             let is_calm = |f: &mut Fixture| {
-                let pinned = f.metrics.pinned_deleted_bytes.get() as u64;
+                let pinned = f.metrics.load.pinned_deleted_bytes.get() as u64;
                 assert!(pinned <= PINNED_MAX, "{pinned} bytes are pinned");
                 let status = f.collector().status();
                 assert!(status.in_flight_bytes <= MIB as usize, "{status:?}");
@@ -169,7 +172,7 @@ fn an_outage_loses_nothing_while_the_spool_has_room() {
     let mut f = Fixture::new();
     let mut churn = Churn::new(&mut f, 4, 64 * MIB);
     churn.rounds(&mut f, 16);
-    assert!(f.metrics.spilled_bytes.get() > 2 * MIB, "files were spilled");
+    assert!(f.metrics.load.spilled_bytes.get() > 2 * MIB, "files were spilled");
     assert_eq!(f.store(|store| store.batches), 0);
     deliver_all(&mut f);
     assert_eq!((churn.missing(&f), f.duplicates()), (0, 0));
@@ -177,8 +180,8 @@ fn an_outage_loses_nothing_while_the_spool_has_room() {
         churn.check_lines(&f, container);
     }
     assert_eq!(f.metrics.lost_bytes.with_label_values(&["budget"]).get(), 0);
-    assert_eq!(f.metrics.pinned_deleted_bytes.get(), 0);
-    assert_eq!(f.metrics.spool_bytes.get(), 0);
+    assert_eq!(f.metrics.load.pinned_deleted_bytes.get(), 0);
+    assert_eq!(f.metrics.load.spool_bytes.get(), 0);
     assert!(f.config.data_dir.join("spool").is_dir());
     f.wait(Duration::from_secs(10));
     assert!(!f.config.data_dir.join("spool").exists(), "nobody needs it any more");
@@ -190,7 +193,11 @@ fn a_full_spool_loses_the_oldest_and_says_so_to_the_byte() {
     let mut f = Fixture::new();
     let mut churn = Churn::new(&mut f, 4, MIB);
     churn.rounds(&mut f, 24);
-    assert!(f.metrics.spool_bytes.get() as u64 <= MIB + MIB / 4, "{:?}", f.metrics.spool_bytes);
+    assert!(
+        f.metrics.load.spool_bytes.get() as u64 <= MIB + MIB / 4,
+        "{:?}",
+        f.metrics.load.spool_bytes
+    );
     deliver_all(&mut f);
     let lost = f.metrics.lost_bytes.with_label_values(&["budget"]).get();
     assert!(lost > MIB, "{lost} bytes are lost");
@@ -236,7 +243,7 @@ fn a_restart_sends_the_spool_first() {
             f.step();
             std::thread::sleep(Duration::from_millis(1));
         }
-        let pinned = f.metrics.pinned_deleted_bytes.get() as u64;
+        let pinned = f.metrics.load.pinned_deleted_bytes.get() as u64;
         let lost = f.metrics.lost_bytes.with_label_values(&["budget"]).get();
         assert_eq!(lost > 0, spool == MIB);
         f.restart();
@@ -262,7 +269,7 @@ fn what_the_transport_stored_after_all_is_not_sent_twice() {
     let mut churn = Churn::new(&mut f, 4, 64 * MIB);
     f.recorder.set(Mode::Hold);
     churn.rounds(&mut f, 16);
-    assert!(f.metrics.spilled_bytes.get() > 2 * MIB);
+    assert!(f.metrics.load.spilled_bytes.get() > 2 * MIB);
     deliver_all(&mut f);
     assert_eq!((churn.missing(&f), f.duplicates()), (0, 0));
 }
@@ -285,8 +292,8 @@ fn what_is_beyond_a_rate_waits_in_its_file_and_costs_nothing() {
     f.pump();
     let first = f.metrics.read_bytes.get();
     assert!(first < 2 * 256 * 1024 + RATE && first > 0, "{first}");
-    assert_eq!(f.metrics.throttled_streams.get(), 1);
-    let turns = f.metrics.turns.get();
+    assert_eq!(f.metrics.load.throttled_streams.get(), 1);
+    let turns = f.metrics.load.turns.get();
     for second in 1..=20 {
         (0..100).for_each(|_| {
             f.step();
@@ -295,7 +302,7 @@ fn what_is_beyond_a_rate_waits_in_its_file_and_costs_nothing() {
         let read = f.metrics.read_bytes.get();
         assert!(read <= first + RATE * 8 * (second + 1) + 256 * 1024, "{read} after {second} s");
     }
-    let turns = f.metrics.turns.get() - turns;
+    let turns = f.metrics.load.turns.get() - turns;
     let read = f.metrics.read_bytes.get() - first;
     assert!(turns <= read / (128 * 1024) + 40, "{turns} turns for {read} bytes");
     for _ in 0..60 {
@@ -303,7 +310,7 @@ fn what_is_beyond_a_rate_waits_in_its_file_and_costs_nothing() {
     }
     assert_eq!(f.stdout().len(), 20_000);
     f.assert_complete(&format!("{RUN}/stdout"));
-    assert_eq!((f.duplicates(), f.metrics.throttled_streams.get()), (0, 0));
+    assert_eq!((f.duplicates(), f.metrics.load.throttled_streams.get()), (0, 0));
 }
 
 #[test]
@@ -315,7 +322,7 @@ fn what_is_to_be_dropped_beyond_a_rate_is_declared_in_whole_lines() {
     let declared = f.store(|store| store.declared.clone());
     assert!(declared.iter().all(|piece| piece.kind == PieceKind::Dropped), "{declared:?}");
     let dropped: u64 = declared.iter().map(|piece| piece.bytes()).sum();
-    assert_eq!(f.metrics.dropped_bytes.with_label_values(&["rate"]).get(), dropped);
+    assert_eq!(f.metrics.load.dropped_bytes.with_label_values(&["rate"]).get(), dropped);
     for piece in &declared {
         assert_eq!(text.as_bytes()[piece.to as usize - 1], b'\n');
         assert!(piece.from == 0 || text.as_bytes()[piece.from as usize - 1] == b'\n');
@@ -325,7 +332,7 @@ fn what_is_to_be_dropped_beyond_a_rate_is_declared_in_whole_lines() {
     let held = held.iter().filter(|held| **held).count() as u64;
     assert!(held > 0 && dropped > MIB);
     assert_eq!(held + dropped, text.len() as u64);
-    assert_eq!(f.metrics.throttled_streams.get(), 0);
+    assert_eq!(f.metrics.load.throttled_streams.get(), 0);
 }
 
 #[test]
@@ -337,14 +344,14 @@ fn a_rate_holds_no_deleted_file_beyond_the_budget() {
     let text = Lines::new().take(40_000);
     f.append(&path, &text);
     f.pump();
-    assert_eq!(f.metrics.throttled_streams.get(), 1);
+    assert_eq!(f.metrics.load.throttled_streams.get(), 1);
     f.remove(&path);
     until(&mut f, "within the budget", |f| {
-        let pinned = f.metrics.pinned_deleted_bytes.get() as u64;
-        pinned > 0 && pinned <= MIB && f.metrics.spool_bytes.get() == 0
+        let pinned = f.metrics.load.pinned_deleted_bytes.get() as u64;
+        pinned > 0 && pinned <= MIB && f.metrics.load.spool_bytes.get() == 0
     });
     assert!(f.stdout().len() as u64 * 100 >= text.len() as u64 - MIB);
-    assert_eq!(f.metrics.throttled_streams.get(), 1, "the rest waits");
+    assert_eq!(f.metrics.load.throttled_streams.get(), 1, "the rest waits");
 }
 
 #[test]
@@ -424,7 +431,7 @@ fn few_descriptors_are_enough_for_many_files() {
         assert_eq!(f.texts(id(n)), expected);
         f.assert_complete(&path(n));
     }
-    assert!(f.metrics.parked_files.get() as usize >= FILES);
+    assert!(f.metrics.load.parked_files.get() as usize >= FILES);
     assert_eq!(f.duplicates(), 0);
 }
 
@@ -442,8 +449,9 @@ fn quiet_files_cost_little() {
         })
         .collect();
     f.wait(Duration::from_secs(120));
-    let work =
-        |f: &Fixture| [f.metrics.turns.get(), f.metrics.listings.get(), f.metrics.read_bytes.get()];
+    let work = |f: &Fixture| {
+        [f.metrics.load.turns.get(), f.metrics.load.listings.get(), f.metrics.read_bytes.get()]
+    };
     let before = work(&f);
     for _ in 0..MINUTES * 60 {
         f.step();
@@ -476,11 +484,11 @@ fn lost_events_are_counted_and_harmless() {
     f.append(&format!("{}/stdout", sandbox(2)), "unheard of\n");
     f.append(&path("stdout.2"), "late\n");
     f.wait(Duration::from_secs(2));
-    assert!(f.metrics.event_overflows.get() > 0, "events were lost");
+    assert!(f.metrics.load.event_overflows.get() > 0, "events were lost");
     assert_eq!(f.texts(id(2)), ["unheard of"]);
     assert_eq!(f.texts(id(1)).len() as u64, limit + 2);
     assert_eq!(f.texts(stream(b"c1", b"stderr")).len() as u64, limit);
-    let before = f.metrics.listings.get();
+    let before = f.metrics.load.listings.get();
     f.wait(Duration::from_secs(30));
-    assert!(f.metrics.listings.get() <= before + 3, "what was found once is not listed again");
+    assert!(f.metrics.load.listings.get() <= before + 3, "what was found once is not listed again");
 }
