@@ -7,8 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use sawlog_transport::batch::{PushError, RunInput};
 use sawlog_transport::limits::BATCH_TEXT_BYTES_TARGET;
-use sawlog_transport::run::Piece;
-use sawlog_transport::{BatchBuilder, BatchHeader, Codec, FileIdentity};
+use sawlog_transport::run::{Piece, PieceKind};
+use sawlog_transport::{BatchBuilder, BatchHeader, Codec, FileIdentity, LineColumns};
 
 use crate::checkpoint::Progress;
 use crate::collector_id::Incarnation;
@@ -38,6 +38,9 @@ pub(crate) struct Batcher {
     filling: Option<Filling>,
     encoded: VecDeque<Encoded>,
     encoded_text_bytes: usize,
+    /// Whether lines are left out and only their bytes accounted for.
+    is_dropping: bool,
+    dropped_bytes: u64,
 }
 
 struct Filling {
@@ -58,7 +61,19 @@ impl Batcher {
             filling: None,
             encoded: VecDeque::new(),
             encoded_text_bytes: 0,
+            is_dropping: false,
+            dropped_bytes: 0,
         }
+    }
+
+    /// Whether the lines of the runs that follow are left out: their bytes are declared dropped.
+    pub(crate) fn set_dropping(&mut self, dropping: bool) {
+        self.is_dropping = dropping;
+    }
+
+    /// Bytes dropped since the last call.
+    pub(crate) fn take_dropped(&mut self) -> u64 {
+        std::mem::take(&mut self.dropped_bytes)
     }
 
     /// Text held, in bytes.
@@ -74,6 +89,38 @@ impl Batcher {
 
     /// Takes a run, and where its files stand after it.
     pub(crate) fn push(
+        &mut self,
+        source: &Source,
+        run: RunInput<'_>,
+        progress: &[Progress],
+        now: Duration,
+    ) {
+        if self.is_dropping {
+            self.drop_lines(source, run, progress, now);
+        } else {
+            self.take_run(source, run, progress, now);
+        }
+    }
+
+    /// Takes of a run only which bytes it stands for. It ends where its lines end.
+    fn drop_lines(
+        &mut self,
+        source: &Source,
+        run: RunInput<'_>,
+        progress: &[Progress],
+        now: Duration,
+    ) {
+        let mut pieces = run.pieces.to_vec();
+        for piece in pieces.iter_mut().filter(|piece| piece.kind == PieceKind::Text) {
+            piece.kind = PieceKind::Dropped;
+            self.dropped_bytes += piece.bytes();
+        }
+        let lines = LineColumns::default();
+        let run = RunInput { read_time: run.read_time, pieces: &pieces, lines: &lines, text: b"" };
+        self.take_run(source, run, progress, now);
+    }
+
+    fn take_run(
         &mut self,
         source: &Source,
         run: RunInput<'_>,
@@ -171,8 +218,7 @@ impl Filling {
 pub(crate) mod tests {
     use std::ffi::OsStr;
 
-    use sawlog_transport::run::PieceKind;
-    use sawlog_transport::{Batch, CollectorId, GenerationId, LineColumns, LineFlags, StreamId};
+    use sawlog_transport::{Batch, CollectorId, GenerationId, LineFlags, StreamId};
 
     use super::*;
     use crate::checkpoint::StreamClock;
@@ -194,6 +240,28 @@ pub(crate) mod tests {
             finished: false,
             clock: StreamClock::default(),
         }
+    }
+
+    /// A batch of single lines: the stream of each, where it begins in generation 1, its text.
+    pub(crate) fn batch_of(runs: &[(u128, u64, &[u8])]) -> Bytes {
+        let header = BatchHeader {
+            collector: INCARNATION.collector,
+            incarnation: INCARNATION.number,
+            number: 0,
+            config_generation: 0,
+        };
+        let mut builder = BatchBuilder::new(header, CODEC);
+        let labels = std::sync::Arc::new(sawlog_transport::Labels::default());
+        for (stream, from, text) in runs {
+            let mut lines = LineColumns::default();
+            lines.push(1, text.len() as u32 - 1, text.len() as u32, LineFlags::default());
+            let to = from + text.len() as u64;
+            let generation = GenerationId(1);
+            let pieces = [Piece { generation, from: *from, to, kind: PieceKind::Text }];
+            let run = RunInput { read_time: 1, pieces: &pieces, lines: &lines, text };
+            builder.push_run(StreamId(*stream), &labels, run).expect("it fits");
+        }
+        builder.finish()
     }
 
     fn push(batcher: &mut Batcher, inode: u64, from: u64, text: &[u8], now: Duration) {
@@ -249,5 +317,21 @@ pub(crate) mod tests {
         push(&mut batcher, 1, 800_004, b"a\n", Duration::ZERO);
         batcher.close();
         assert_eq!(batcher.take().expect("closed").number, 1);
+    }
+
+    #[test]
+    fn what_is_dropped_is_accounted_for_without_its_lines() {
+        let mut batcher = Batcher::new(INCARNATION);
+        batcher.set_dropping(true);
+        push(&mut batcher, 1, 0, b"left out\n", Duration::ZERO);
+        batcher.set_dropping(false);
+        push(&mut batcher, 1, 9, b"kept\n", Duration::ZERO);
+        assert_eq!((batcher.take_dropped(), batcher.take_dropped()), (9, 0));
+        batcher.close();
+        let batch = batcher.take().expect("closed");
+        assert_eq!((batch.source_bytes, &batch.progress[..]), (14, &[progress(1, 14)][..]));
+        let runs = Batch::decode(batch.message).expect("valid").runs;
+        let found: Vec<_> = runs.iter().map(|run| (run.n_lines, run.pieces[0].kind)).collect();
+        assert_eq!(found, [(0, PieceKind::Dropped), (1, PieceKind::Text)]);
     }
 }

@@ -8,6 +8,10 @@ use sawlog_transport::limits::FRAME_TEXT_BYTES_MAX;
 use crate::envelope::Format;
 use crate::mesos::{MesosConfig, MesosConfigError};
 use crate::paths::GlobError;
+use crate::rate::{OnLimit, RateRule, Rules};
+
+/// The least that deleted files and the spool may hold, in bytes: a few batches.
+const BUDGET_MIN: u64 = 1024 * 1024;
 
 /// The settings of one collector. [`Config::new`] gives every limit its default.
 #[derive(Clone, Debug)]
@@ -35,6 +39,17 @@ pub struct Config {
     pub secret_files: Vec<PathBuf>,
     /// Text read and not yet acknowledged, in bytes; beyond it reading stops.
     pub in_flight_bytes_max: usize,
+    /// Bytes of deleted files that are held open until they are acknowledged; what is beyond is read
+    /// into the spool.
+    pub pinned_bytes_max: u64,
+    /// Bytes on disk of batches that wait in the spool; beyond it the oldest are lost, and declared.
+    pub spool_bytes_max: u64,
+    /// Bytes of log files that each application may hand on in a second; `None`: any number.
+    pub rate_limit_bytes_per_second: Option<u64>,
+    /// What happens to lines beyond that rate.
+    pub on_limit: OnLimit,
+    /// Rates of single applications; the first that matches counts.
+    pub rate_rules: Vec<RateRule>,
     /// Log files open at once; no more than three quarters of what the system allows this process.
     /// What is beyond waits until others are finished, and is read then.
     pub open_files_max: usize,
@@ -80,6 +95,8 @@ pub enum ConfigError {
     Glob(#[from] GlobError),
     #[error(transparent)]
     Mesos(#[from] MesosConfigError),
+    #[error("app '{glob}' of a rate is no glob: {reason}")]
+    AppGlob { glob: String, reason: &'static str },
     #[error("host is empty: set it to the name under which people know this machine")]
     NoHost,
     #[error("data_dir is empty: name a directory that survives a reboot")]
@@ -103,6 +120,11 @@ impl Config {
             redaction: true,
             secret_files: Vec::new(),
             in_flight_bytes_max: 16 * 1024 * 1024,
+            pinned_bytes_max: 256 * 1024 * 1024,
+            spool_bytes_max: 4 * 1024 * 1024 * 1024,
+            rate_limit_bytes_per_second: None,
+            on_limit: OnLimit::Block,
+            rate_rules: Vec::new(),
             open_files_max: 50_000,
             linger: Duration::from_millis(50),
             rescan_every: Duration::from_secs(10),
@@ -144,6 +166,7 @@ impl Config {
         for path in &self.paths {
             crate::paths::Glob::parse(path)?;
         }
+        Rules::new(self.rate_limit_bytes_per_second, self.on_limit, &self.rate_rules)?;
         self.validate_limits()
     }
 
@@ -154,6 +177,14 @@ impl Config {
                 found: self.in_flight_bytes_max.to_string(),
                 least: format!("{FRAME_TEXT_BYTES_MAX}, the longest run"),
             });
+        }
+        let budgets = [
+            ("pinned_bytes_max", self.pinned_bytes_max),
+            ("spool_bytes_max", self.spool_bytes_max),
+        ];
+        if let Some((name, found)) = budgets.into_iter().find(|(_, found)| *found < BUDGET_MIN) {
+            let (found, least) = (found.to_string(), BUDGET_MIN.to_string());
+            return Err(ConfigError::TooSmall { name, found, least });
         }
         if self.open_files_max == 0 {
             let (found, least) = (self.open_files_max.to_string(), "1".to_owned());
@@ -201,6 +232,11 @@ mod tests {
         assert!(
             message(Config { open_files_max: 0, ..valid() }).starts_with("open_files_max is 0")
         );
+        assert!(
+            message(Config { spool_bytes_max: 5, ..valid() }).starts_with("spool_bytes_max is 5")
+        );
+        let rate = Config { rate_limit_bytes_per_second: Some(0), ..valid() };
+        assert!(message(rate).starts_with("rate_limit_bytes_per_second is 0"));
         let unused = Config { redaction: false, secret_files: vec!["/s".into()], ..valid() };
         assert!(message(unused).contains("redaction is off"));
         let pause = Config { rescan_every: Duration::ZERO, ..valid() };

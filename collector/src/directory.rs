@@ -49,6 +49,11 @@ pub(crate) fn way_out(error: &io::Error) -> &'static str {
     }
 }
 
+/// Whether the process or the system has too many files open.
+pub(crate) fn is_shortage(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+}
+
 /// Opens a directory that the operator named: symlinks on the way are the operator's.
 pub(crate) fn open_root(path: &Path) -> io::Result<OwnedFd> {
     Ok(open(path, DIRECTORY, Mode::empty())?)

@@ -1,14 +1,16 @@
 //! Batches on their way to the transport: sent in order, sent again after a failure, and reported
-//! done only contiguously.
+//! done only contiguously. One that lies in the spool is done too: it will survive us.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use bytes::Bytes;
 use sawlog_transport::{Ack, AckSender, CollectorId, Producer, SendError};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::batcher::Encoded;
+use crate::checkpoint::Progress;
 use crate::config::Config;
 use crate::metrics::Metrics;
 
@@ -19,18 +21,49 @@ pub(crate) struct InFlight {
     id_hash: u64,
     acks: AckSender,
     arrived: mpsc::Receiver<Ack>,
-    /// In order of their numbers, without gaps.
-    batches: VecDeque<Sent>,
+    /// By number: those not done, not reported, or that the transport has not stored.
+    batches: BTreeMap<u64, Sent>,
+    /// Their numbers, until they are reported done, in the order in which they came.
+    unreported: VecDeque<u64>,
+    /// Batches of the spool that the transport has stored since they were asked for last.
+    stored: Vec<u64>,
     text_bytes: usize,
     memory_bytes: usize,
+    spilling_bytes: usize,
     resend_after: Duration,
     resend_after_max: Duration,
 }
 
 struct Sent {
-    batch: Encoded,
+    message: Bytes,
+    text_bytes: usize,
+    memory_bytes: usize,
+    source_bytes: u64,
+    progress: Vec<Progress>,
     state: State,
+    spool: InSpool,
+    /// The spool alone will bring it to the transport.
+    is_spilled: bool,
     failures: u32,
+}
+
+/// A batch that survives this process, whatever becomes of its files.
+#[derive(Debug)]
+pub(crate) struct Done {
+    #[cfg(test)]
+    pub number: u64,
+    /// Bytes of files that it accounts for.
+    pub source_bytes: u64,
+    pub progress: Vec<Progress>,
+}
+
+/// A batch on its way into the spool.
+pub(crate) struct ToSpool {
+    pub number: u64,
+    pub message: Bytes,
+    pub source_bytes: u64,
+    /// The spool alone is to bring it to the transport.
+    pub is_spilled: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +73,38 @@ enum State {
     /// The transport has it.
     Taken,
     Stored,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum InSpool {
+    No,
+    Asked,
+    Yes,
+}
+
+impl Sent {
+    fn new(batch: Encoded, is_spilled: bool) -> Self {
+        Self {
+            memory_bytes: batch.memory_bytes(),
+            message: batch.message,
+            text_bytes: batch.text_bytes,
+            source_bytes: batch.source_bytes,
+            progress: batch.progress,
+            state: State::Waiting(Duration::ZERO),
+            spool: InSpool::No,
+            is_spilled,
+            failures: 0,
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        self.state == State::Stored || self.spool == InSpool::Yes
+    }
+
+    /// Whether nothing is left to do but to report it.
+    fn is_over(&self) -> bool {
+        self.state == State::Stored || (self.is_spilled && self.spool == InSpool::Yes)
+    }
 }
 
 impl InFlight {
@@ -54,39 +119,97 @@ impl InFlight {
             id_hash: xxh3_64(&collector.0.to_le_bytes()),
             acks,
             arrived,
-            batches: VecDeque::new(),
+            batches: BTreeMap::new(),
+            unreported: VecDeque::new(),
+            stored: Vec::new(),
             text_bytes: 0,
             memory_bytes: 0,
+            spilling_bytes: 0,
             resend_after: config.resend_after,
             resend_after_max: config.resend_after_max,
         }
     }
 
-    /// Text not acknowledged, in bytes.
+    /// Text of the batches for the transport that are not done or that it has not stored, in bytes.
     pub(crate) fn text_bytes(&self) -> usize {
         self.text_bytes
     }
 
-    /// What the batches take in memory, in bytes: of many quiet files, most of it is not text.
+    /// What these batches take in memory, in bytes: of many quiet files, most of it is not text.
     pub(crate) fn memory_bytes(&self) -> usize {
         self.memory_bytes
     }
 
+    /// What the batches take that are for the spool alone and not in it yet, in bytes.
+    pub(crate) fn spilling_bytes(&self) -> usize {
+        self.spilling_bytes
+    }
+
     /// Whether a batch waits to be taken by the transport: more of them would only be smaller.
     pub(crate) fn is_held_up(&self) -> bool {
-        self.batches.iter().any(|sent| matches!(sent.state, State::Waiting(_)))
+        let waits = |sent: &Sent| matches!(sent.state, State::Waiting(_)) && !sent.is_spilled;
+        self.batches.values().any(waits)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.batches.is_empty()
     }
 
+    /// Whether every batch is stored or lies in the spool.
+    pub(crate) fn is_all_done(&self) -> bool {
+        self.unreported.is_empty()
+    }
+
     /// Takes the next batch; [`Self::send`] sends it.
     pub(crate) fn push(&mut self, batch: Encoded) {
         self.text_bytes += batch.text_bytes;
         self.memory_bytes += batch.memory_bytes();
-        let state = State::Waiting(Duration::ZERO);
-        self.batches.push_back(Sent { batch, state, failures: 0 });
+        self.insert(batch, false);
+    }
+
+    /// Takes the next batch, which only the spool is to have.
+    pub(crate) fn push_spilled(&mut self, batch: Encoded) {
+        self.spilling_bytes += batch.memory_bytes();
+        self.insert(batch, true);
+    }
+
+    fn insert(&mut self, batch: Encoded, is_spilled: bool) {
+        self.unreported.push_back(batch.number);
+        self.batches.insert(batch.number, Sent::new(batch, is_spilled));
+    }
+
+    /// The batches that are neither stored nor on their way into the spool, oldest first; from here
+    /// on they are.
+    pub(crate) fn take_for_spool(&mut self) -> Vec<ToSpool> {
+        let fresh = self
+            .batches
+            .iter_mut()
+            .filter(|(_, sent)| sent.spool == InSpool::No && sent.state != State::Stored);
+        let asked = fresh.map(|(number, sent)| {
+            sent.spool = InSpool::Asked;
+            ToSpool {
+                number: *number,
+                message: sent.message.clone(),
+                source_bytes: sent.source_bytes,
+                is_spilled: sent.is_spilled,
+            }
+        });
+        asked.collect()
+    }
+
+    /// A batch lies in the spool.
+    pub(crate) fn in_spool(&mut self, number: u64) {
+        let Some(sent) = self.batches.get_mut(&number) else { return };
+        sent.spool = InSpool::Yes;
+        if sent.is_spilled {
+            sent.message = Bytes::new();
+            self.spilling_bytes -= std::mem::take(&mut sent.memory_bytes);
+        }
+    }
+
+    /// The batches of the spool that the transport has stored, since the last call.
+    pub(crate) fn take_stored(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.stored)
     }
 
     /// The partition of all batches; `None` while the transport does not know its partitions.
@@ -99,15 +222,14 @@ impl InFlight {
     /// Sends what is due, in order: nothing overtakes a batch that waits to be sent again.
     pub(crate) fn send(&mut self, now: Duration, metrics: &Metrics) {
         let Some(partition) = self.partition() else { return };
-        for sent in &mut self.batches {
+        for (number, sent) in self.batches.iter_mut().filter(|(_, sent)| !sent.is_spilled) {
             match sent.state {
                 State::Waiting(due) if due > now => return,
                 State::Waiting(_) => {}
                 State::Taken | State::Stored => continue,
             }
             fail::fail_point!("collector::before_send");
-            let (message, tag) = (sent.batch.message.clone(), sent.batch.number);
-            match self.producer.send(partition, message, tag, &self.acks) {
+            match self.producer.send(partition, sent.message.clone(), *number, &self.acks) {
                 Ok(()) => {
                     sent.state = State::Taken;
                     metrics.batches_sent.inc();
@@ -115,43 +237,74 @@ impl InFlight {
                 Err(SendError::Full) => return,
                 Err(error) => {
                     let pause = (self.resend_after, self.resend_after_max);
-                    sent.failed(&error, now, pause, metrics);
+                    sent.failed(*number, &error, now, pause, metrics);
                     return;
                 }
             }
         }
     }
 
-    /// Takes in acknowledgements; gives the batches up to which everything is now stored, oldest
+    /// Takes in acknowledgements; gives the batches up to which everything is now done, oldest
     /// first.
-    pub(crate) fn receive(&mut self, now: Duration, metrics: &Metrics) -> Vec<Encoded> {
+    pub(crate) fn receive(&mut self, now: Duration, metrics: &Metrics) -> Vec<Done> {
         while let Ok(ack) = self.arrived.try_recv() {
-            let Some(first) = self.batches.front().map(|sent| sent.batch.number) else { break };
-            let index = ack.tag.checked_sub(first).and_then(|index| usize::try_from(index).ok());
-            let Some(sent) = index.and_then(|index| self.batches.get_mut(index)) else { continue };
+            let Some(sent) = self.batches.get_mut(&ack.tag) else { continue };
             match ack.result {
-                Ok(_) => sent.state = State::Stored,
+                Ok(_) => self.store(ack.tag),
                 Err(_) if sent.state == State::Stored => {}
                 Err(error) => {
                     let pause = (self.resend_after, self.resend_after_max);
-                    sent.failed(&error, now, pause, metrics);
+                    sent.failed(ack.tag, &error, now, pause, metrics);
                 }
             }
         }
-        let mut stored = Vec::new();
-        while self.batches.front().is_some_and(|sent| sent.state == State::Stored) {
-            let Some(sent) = self.batches.pop_front() else { break };
-            self.text_bytes -= sent.batch.text_bytes;
-            self.memory_bytes -= sent.batch.memory_bytes();
-            stored.push(sent.batch);
+        self.report()
+    }
+
+    fn store(&mut self, number: u64) {
+        let Some(sent) = self.batches.get_mut(&number) else { return };
+        sent.state = State::Stored;
+        if sent.spool != InSpool::No {
+            self.stored.push(number);
         }
-        stored
+        if self.unreported.front().is_none_or(|first| *first > number) {
+            self.remove(number);
+        }
+    }
+
+    fn report(&mut self) -> Vec<Done> {
+        let mut done = Vec::new();
+        while let Some(number) = self.unreported.front().copied() {
+            let Some(sent) = self.batches.get_mut(&number).filter(|sent| sent.is_done()) else {
+                break;
+            };
+            self.unreported.pop_front();
+            done.push(Done {
+                #[cfg(test)]
+                number,
+                source_bytes: sent.source_bytes,
+                progress: std::mem::take(&mut sent.progress),
+            });
+            if sent.is_over() {
+                self.remove(number);
+            }
+        }
+        done
+    }
+
+    fn remove(&mut self, number: u64) {
+        let Some(sent) = self.batches.remove(&number) else { return };
+        if !sent.is_spilled {
+            self.text_bytes -= sent.text_bytes;
+            self.memory_bytes -= sent.memory_bytes;
+        }
     }
 }
 
 impl Sent {
     fn failed(
         &mut self,
+        number: u64,
         error: &SendError,
         now: Duration,
         (pause, longest): (Duration, Duration),
@@ -163,9 +316,9 @@ impl Sent {
         metrics.send_retries.inc();
         // An outage would otherwise fill the log: the 1st, 2nd, 4th, 8th, … failure is told.
         if self.failures.is_power_of_two() {
-            let (batch, failures) = (self.batch.number, self.failures);
+            let failures = self.failures;
             tracing::warn!(
-                batch,
+                batch = number,
                 failures,
                 ?pause,
                 "a batch was not stored, it is sent again: {error}"
@@ -332,5 +485,50 @@ mod tests {
         s.producer.ack(0, true);
         assert_eq!(s.stored(300), [0, 1]);
         assert_eq!((s.metrics.send_retries.get(), s.metrics.batches_sent.get()), (2, 4));
+    }
+
+    #[test]
+    fn what_lies_in_the_spool_is_done_and_still_sent() {
+        let mut s = setup(2, 1);
+        s.send(0);
+        let asked: Vec<u64> = s.in_flight.take_for_spool().iter().map(|one| one.number).collect();
+        assert_eq!(asked, [0, 1]);
+        assert!(s.in_flight.take_for_spool().is_empty(), "they are on their way");
+        s.in_flight.in_spool(1);
+        assert_eq!(s.stored(0), [] as [u64; 0]);
+        s.in_flight.in_spool(0);
+        assert_eq!(s.stored(0), [0, 1]);
+        assert!(s.in_flight.is_all_done() && !s.in_flight.is_empty());
+        assert_eq!(s.in_flight.text_bytes(), 20, "they are still in memory");
+        *s.producer.room.lock() = 9;
+        s.send(0);
+        s.producer.ack(1, true);
+        s.producer.ack(0, true);
+        assert_eq!(s.stored(0), [] as [u64; 0]);
+        assert_eq!(s.in_flight.take_stored(), [1, 0]);
+        assert_eq!((s.in_flight.is_empty(), s.in_flight.text_bytes()), (true, 0));
+    }
+
+    #[test]
+    fn a_spilled_batch_is_not_sent_and_done_after_those_before_it() {
+        let mut s = setup(1, 9);
+        let batch = Encoded {
+            number: 1,
+            message: Bytes::from_static(b"spilled"),
+            text_bytes: 10,
+            source_bytes: 10,
+            progress: vec![progress(1, 1)],
+        };
+        s.in_flight.push_spilled(batch);
+        assert_eq!(s.in_flight.text_bytes(), 10, "it has no part in what may be in flight");
+        s.send(0);
+        assert_eq!(s.producer.tags(), [0]);
+        assert_eq!(s.in_flight.take_for_spool().len(), 2);
+        assert!(s.in_flight.spilling_bytes() > 7);
+        s.in_flight.in_spool(1);
+        assert_eq!((s.stored(0), s.in_flight.spilling_bytes()), (vec![], 0));
+        s.producer.ack(0, true);
+        assert_eq!(s.stored(0), [0, 1]);
+        assert!(s.in_flight.is_empty());
     }
 }

@@ -200,6 +200,7 @@ impl Intake<'_> {
                 }
             }
             Err(error) if is_gone(&error) => {}
+            Err(error) if directory::is_shortage(&error) => self.tree.out_of_descriptors(node),
             Err(error) => {
                 self.warn(&listing.path.join(&named.name), &error);
                 self.tree.distrust(node);
@@ -217,7 +218,7 @@ impl Intake<'_> {
                 "too many log files are in use, some wait until others are finished (raise open_files_max and the process' limit of open files)"
             );
         }
-        self.tree.distrust(node);
+        self.tree.starve(node);
     }
 
     /// The newest files of the log wait: they are tried again at each rescan.

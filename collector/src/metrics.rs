@@ -1,9 +1,42 @@
 //! What the collector counts, under names beginning with `sawlog_collector_`.
 
+mod load;
+
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
 use crate::mesos::MesosMetrics;
 use crate::redact::Event;
+pub(crate) use load::Load;
+
+/// Makes metrics and registers them.
+struct Names<'a>(&'a Registry);
+
+impl Names<'_> {
+    fn counter(&self, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
+        let counter = IntCounter::new(format!("sawlog_collector_{name}"), help)?;
+        self.0.register(Box::new(counter.clone()))?;
+        Ok(counter)
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
+        let gauge = IntGauge::new(format!("sawlog_collector_{name}"), help)?;
+        self.0.register(Box::new(gauge.clone()))?;
+        Ok(gauge)
+    }
+
+    /// A counter for each value of a label.
+    fn counters(
+        &self,
+        name: &str,
+        help: &str,
+        label: &str,
+    ) -> Result<IntCounterVec, prometheus::Error> {
+        let options = Opts::new(format!("sawlog_collector_{name}"), help);
+        let counters = IntCounterVec::new(options, &[label])?;
+        self.0.register(Box::new(counters.clone()))?;
+        Ok(counters)
+    }
+}
 
 /// The collector's metrics.
 #[derive(Clone, Debug)]
@@ -32,6 +65,8 @@ pub(crate) struct Metrics {
     pub lost_bytes: IntCounterVec,
     pub identity_changed: IntCounterVec,
     pub mesos: MesosMetrics,
+    /// What is held back, spilled and saved.
+    pub load: Load,
 }
 
 impl Metrics {
@@ -40,38 +75,9 @@ impl Metrics {
     /// # Errors
     /// The registry already has metrics of these names: two collectors share it.
     pub(crate) fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let counter = |name: &str, help: &str| -> Result<IntCounter, prometheus::Error> {
-            let counter = IntCounter::new(format!("sawlog_collector_{name}"), help)?;
-            registry.register(Box::new(counter.clone()))?;
-            Ok(counter)
-        };
-        let gauge = |name: &str, help: &str| -> Result<IntGauge, prometheus::Error> {
-            let gauge = IntGauge::new(format!("sawlog_collector_{name}"), help)?;
-            registry.register(Box::new(gauge.clone()))?;
-            Ok(gauge)
-        };
-        let skipped =
-            Opts::new("sawlog_collector_skipped_files_total", "Files left out, by reason");
-        let skipped_files = IntCounterVec::new(skipped, &["reason"])?;
-        registry.register(Box::new(skipped_files.clone()))?;
-        let redacted = Opts::new(
-            "sawlog_collector_redacted_total",
-            "Secrets replaced in lines, by kind; unscanned are lines replaced as a whole",
-        );
-        let redacted = IntCounterVec::new(redacted, &["kind"])?;
-        registry.register(Box::new(redacted.clone()))?;
-        let lost = Opts::new(
-            "sawlog_collector_lost_bytes_total",
-            "Bytes that were gone before they were read, by reason",
-        );
-        let lost_bytes = IntCounterVec::new(lost, &["reason"])?;
-        registry.register(Box::new(lost_bytes.clone()))?;
-        let changed = Opts::new(
-            "sawlog_collector_identity_changed_total",
-            "Inode numbers that were known and belong to another file now, by what told",
-        );
-        let identity_changed = IntCounterVec::new(changed, &["reason"])?;
-        registry.register(Box::new(identity_changed.clone()))?;
+        let names = Names(registry);
+        let counter = |name, help| names.counter(name, help);
+        let gauge = |name, help| names.gauge(name, help);
         Ok(Self {
             read_bytes: counter("read_bytes_total", "Bytes of log files read")?,
             read_lines: counter("read_lines_total", "Lines read")?,
@@ -85,14 +91,27 @@ impl Metrics {
             truncations: counter("truncations_total", "Files found truncated")?,
             lines_rejoined: counter("lines_rejoined_total", "Lines joined across a rotation")?,
             partial_lines: counter("partial_lines_total", "Last lines without a terminator")?,
+            skipped_files: names.counters("skipped_files_total", "Files left out", "reason")?,
+            redacted: names.counters(
+                "redacted_total",
+                "Secrets replaced in lines, by kind; unscanned are lines replaced as a whole",
+                "kind",
+            )?,
             misfit_lines: counter(
                 "misfit_lines_total",
                 "Lines that did not fit the envelope of their file and were kept as they are",
             )?,
-            skipped_files,
-            lost_bytes,
-            identity_changed,
-            redacted,
+            lost_bytes: names.counters(
+                "lost_bytes_total",
+                "Bytes of log files that are lost, by reason",
+                "reason",
+            )?,
+            identity_changed: names.counters(
+                "identity_changed_total",
+                "Inode numbers that were known and belong to another file now, by what told",
+                "reason",
+            )?,
+            load: Load::register(&names)?,
             endless_pem_blocks: counter(
                 "endless_pem_blocks_total",
                 "PEM blocks whose end was not found within the limits",

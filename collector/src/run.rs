@@ -1,14 +1,17 @@
 //! The loop: what happens in one turn, and in which order.
 
+mod parking;
+mod reading;
+mod spilling;
+
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashSet, VecDeque};
+use std::collections::{BinaryHeap, HashSet};
 use std::fs::File;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sawlog_transport::limits::FRAME_TEXT_BYTES_MAX;
 use sawlog_transport::{FileIdentity, Producer, StreamId};
 
 use crate::batcher::Batcher;
@@ -16,24 +19,24 @@ use crate::checkpoint::Checkpoints;
 use crate::clock::Now;
 use crate::collector_id::Incarnation;
 use crate::config::Config;
-use crate::discover::{Change, NodeId, Rescan, Settled, Tree};
+use crate::discover::{Change, NodeId, Rescan, Tree};
 use crate::inflight::InFlight;
 use crate::intake::{Intake, Streams};
 use crate::mesos::Metadata;
 use crate::metrics::Metrics;
 use crate::periodic::Periodic;
-use crate::reader::{Buffers, Reader};
+use crate::rate::{Rates, Rules};
+use crate::reader::Buffers;
 use crate::redact::Redactor;
 use crate::relabel::{self, Relabelling};
+use crate::schedule::{Class, Schedule};
+use crate::spill::{Pinned, Spool};
 use crate::start::{StartError, lock, roots};
 use crate::status::Status;
-use crate::stream::{Closed, Stream, Turn, Turned, Why};
 use crate::tail::TailFile;
 use crate::times::agent_zone;
-use crate::why::{ClosedFiles, Decision, View};
+use crate::why::{ClosedFiles, View};
 
-/// What a stream may read in one round before the next stream has its turn, in bytes.
-const QUANTUM: i64 = FRAME_TEXT_BYTES_MAX as i64;
 /// What is read before the loop looks at everything else again, in bytes.
 const STEP_BYTES: i64 = 1024 * 1024;
 /// Directories listed before the loop looks at everything else again.
@@ -45,11 +48,13 @@ const SLEEP_MAX: Duration = Duration::from_millis(250);
 /// How long it sleeps at most while an acknowledgement is awaited.
 const SLEEP_BUSY_MAX: Duration = Duration::from_millis(5);
 /// Watched directories are checked at every so many rescans.
-const RESCANS_WATCHED: u64 = 30;
+const RESCANS_WATCHED: u64 = 6;
 /// Open files in watched directories are checked at every so many sweeps.
-const SWEEPS_WATCHED: u64 = 300;
+const SWEEPS_WATCHED: u64 = 60;
 /// How often the lag is summed up.
 const LAG_EVERY: Duration = Duration::from_secs(1);
+/// How often quiet files are closed at most, where descriptors are short.
+const PARK_EVERY: Duration = Duration::from_millis(100);
 /// How often the secret files are looked at.
 const SECRET_FILES_EVERY: Duration = Duration::from_secs(1);
 
@@ -62,11 +67,18 @@ pub(crate) struct Loop {
     tree: Tree,
     streams: Streams,
     /// Streams that wait for their turn.
-    ready: VecDeque<StreamId>,
+    schedule: Schedule,
+    rates: Rates,
     /// When streams want a turn (monotonic).
     timers: BinaryHeap<Reverse<(Duration, StreamId)>>,
     batcher: Batcher,
     in_flight: InFlight,
+    spool: Spool,
+    /// Whether the spool sends before what was read just now; they take turns.
+    spool_first: bool,
+    pinned: Pinned,
+    /// Deleted files hold more than they may, until they hold clearly less.
+    is_spilling: bool,
     checkpoints: Checkpoints,
     buffers: Buffers,
     /// `None`: lines are handed on as they are.
@@ -76,6 +88,7 @@ pub(crate) struct Loop {
     started: i64,
     rescans: Periodic,
     sweeps: Periodic,
+    parkings: Periodic,
     lag: Periodic,
     secret_files: Periodic,
     flushed_at: Duration,
@@ -115,15 +128,24 @@ impl Loop {
             .then(|| Redactor::open(&config.data_dir, &config.secret_files))
             .transpose()?;
         metrics.checkpoint_records_lost.inc_by(checkpoints.damaged());
+        let rules =
+            Rules::new(config.rate_limit_bytes_per_second, config.on_limit, &config.rate_rules)?;
+        let collector = incarnation.collector;
+        let spool = Spool::open(&config, collector, producer.clone(), now.monotonic)?;
         Ok(Self {
             metadata,
             relabelling: Relabelling::default(),
             tree: Tree::new(roots, metrics.clone()),
             streams: Streams::default(),
-            ready: VecDeque::new(),
+            schedule: Schedule::default(),
+            rates: Rates::new(rules),
             timers: BinaryHeap::new(),
             batcher: Batcher::new(incarnation),
-            in_flight: InFlight::new(producer, incarnation.collector, &config),
+            in_flight: InFlight::new(producer, collector, &config),
+            spool,
+            spool_first: true,
+            pinned: Pinned::default(),
+            is_spilling: false,
             checkpoints,
             buffers: Buffers::new(),
             redactor,
@@ -131,6 +153,7 @@ impl Loop {
             started: now.wall,
             rescans: Periodic::new(config.rescan_every, now.monotonic),
             sweeps: Periodic::new(config.sweep_every, now.monotonic),
+            parkings: Periodic::new(PARK_EVERY, now.monotonic),
             lag: Periodic::new(LAG_EVERY, now.monotonic),
             secret_files: Periodic::new(SECRET_FILES_EVERY, now.monotonic),
             flushed_at: now.monotonic,
@@ -149,6 +172,8 @@ impl Loop {
         self.take_acks(now);
         self.refresh_secrets(now);
         self.look_around(now);
+        self.park(now);
+        self.spill(now);
         self.read(now);
         self.ship(now, false);
         self.write_checkpoints(now);
@@ -163,9 +188,14 @@ impl Loop {
         self.write_checkpoints(now);
     }
 
-    /// Whether everything that was read is acknowledged.
+    /// Whether everything that was read is acknowledged, or lies in the spool.
     pub(crate) fn is_all_acknowledged(&self) -> bool {
-        self.in_flight.is_empty() && !self.batcher.is_filling()
+        self.in_flight.is_all_done() && !self.batcher.is_filling()
+    }
+
+    /// Whether nothing is left to be sent.
+    fn is_all_delivered(&self) -> bool {
+        self.is_all_acknowledged() && self.in_flight.is_empty() && self.spool.is_empty()
     }
 
     /// Writes the checkpoints whatever the time.
@@ -197,7 +227,7 @@ impl Loop {
             bytes_acked: self.metrics.acked_bytes.get(),
             in_flight_bytes: self.in_flight.text_bytes() + self.batcher.text_bytes(),
             lag_bytes: self.lag_bytes,
-            at_rest: self.is_all_acknowledged() && self.ready.is_empty() && !self.tree.is_dirty(),
+            at_rest: self.is_all_delivered() && self.schedule.is_empty() && !self.tree.is_dirty(),
         }
     }
 
@@ -214,20 +244,28 @@ impl Loop {
     }
 
     fn take_acks(&mut self, now: Now) {
+        for number in self.spool.receive(now.monotonic, &self.metrics) {
+            self.in_flight.in_spool(number);
+        }
+        let has_room = self.has_room();
         for batch in self.in_flight.receive(now.monotonic, &self.metrics) {
             for progress in &batch.progress {
                 self.checkpoints.advance(*progress, now.wall);
                 // A file that is read and now acknowledged may be closed.
-                self.wake(progress.stream);
+                self.wake(progress.stream, now);
+                self.acknowledged(progress.stream, has_room, now);
             }
             self.metrics.acked_bytes.inc_by(batch.source_bytes);
             fail::fail_point!("collector::after_ack");
+        }
+        for number in self.in_flight.take_stored() {
+            self.spool.delivered_elsewhere(number);
         }
     }
 
     fn look_around(&mut self, now: Now) {
         for change in self.tree.take_events() {
-            self.changed(&change);
+            self.changed(&change, now);
         }
         if let Some(count) = self.rescans.due(now.monotonic) {
             let watched = count.is_multiple_of(RESCANS_WATCHED);
@@ -240,16 +278,17 @@ impl Loop {
             if events_lost {
                 self.tree.rescan(Rescan::EventsLost);
             }
-            self.sweep(events_lost || count.is_multiple_of(SWEEPS_WATCHED));
+            self.sweep(events_lost || count.is_multiple_of(SWEEPS_WATCHED), now);
         }
         for stream in self.take_in(now) {
-            self.wake(stream);
+            self.account(stream, now);
+            self.wake(stream, now);
         }
         for id in self.tree.take_orphans() {
-            self.lose_names(id);
+            self.lose_names(id, now);
         }
         self.relabel(now);
-        self.wake_due(now.monotonic);
+        self.wake_due(now);
     }
 
     /// Hands on the labels that the agent's metadata gives to streams.
@@ -288,8 +327,9 @@ impl Loop {
         changed
     }
 
-    fn changed(&mut self, change: &Change) {
+    fn changed(&mut self, change: &Change, now: Now) {
         let Change::Written { node, name, closed } = change else {
+            self.metrics.load.event_overflows.inc();
             self.events_lost = true;
             return;
         };
@@ -304,7 +344,7 @@ impl Loop {
                 if *closed {
                     file.closed_by_a_writer();
                 }
-                self.wake(id);
+                self.wake(id, now);
             }
             // The file was finished and closed, or is new.
             _ => self.tree.mark(*node),
@@ -312,7 +352,7 @@ impl Loop {
     }
 
     /// Gives a turn to streams whose files no watch covers; with `all` to all.
-    fn sweep(&mut self, all: bool) {
+    fn sweep(&mut self, all: bool, now: Now) {
         let due: Vec<StreamId> = if all || !self.tree.is_all_watched() {
             self.streams.by_id.keys().copied().collect()
         } else {
@@ -324,11 +364,12 @@ impl Loop {
             unnamed.iter().copied().collect()
         };
         for id in due {
-            self.wake(id);
+            self.account(id, now);
+            self.wake(id, now);
         }
     }
 
-    fn lose_names(&mut self, id: StreamId) {
+    fn lose_names(&mut self, id: StreamId, now: Now) {
         if let Some(stream) = self.streams.by_id.get_mut(&id) {
             for file in &mut stream.files {
                 file.name = None;
@@ -336,151 +377,29 @@ impl Loop {
             stream.listings += 1;
             self.streams.unnamed.insert(id);
         }
-        self.wake(id);
+        self.account(id, now);
+        self.wake(id, now);
     }
 
-    fn wake(&mut self, id: StreamId) {
-        if let Some(stream) = self.streams.by_id.get_mut(&id).filter(|stream| !stream.queued) {
-            stream.queued = true;
-            self.ready.push_back(id);
+    fn wake(&mut self, id: StreamId, now: Now) {
+        if let Some(stream) = self.streams.by_id.get_mut(&id) {
+            self.schedule.wait(id, Class::of(stream, now.monotonic));
         }
     }
 
-    fn wake_due(&mut self, now: Duration) {
+    fn wake_due(&mut self, now: Now) {
         while let Some(Reverse((at, id))) =
-            self.timers.peek().copied().filter(|Reverse((at, _))| *at <= now)
+            self.timers.peek().copied().filter(|Reverse((at, _))| *at <= now.monotonic)
         {
             self.timers.pop();
             let Some(stream) = self.streams.by_id.get_mut(&id) else { continue };
             if stream.due == Some(at) {
                 stream.due = None;
-                self.wake(id);
+                self.wake(id, now);
             }
         }
-    }
-
-    /// Reads in rounds over the streams, each its share of bytes.
-    fn read(&mut self, now: Now) {
-        let mut budget = STEP_BYTES;
-        // Each stream at most once a step, unless it has more to give.
-        let mut turns = self.ready.len();
-        while budget > 0 && turns > 0 && self.has_room() {
-            turns -= 1;
-            let Some(id) = self.ready.pop_front() else { break };
-            budget -= self.round(id, now);
-        }
-    }
-
-    /// Whether another run may be read without exceeding what may be in flight.
-    fn has_room(&self) -> bool {
-        let sent = self.in_flight.text_bytes().max(self.in_flight.memory_bytes());
-        let held = sent + self.batcher.text_bytes();
-        held + FRAME_TEXT_BYTES_MAX <= self.config.in_flight_bytes_max
-    }
-
-    /// Lets a stream read its share; gives what that cost.
-    fn round(&mut self, id: StreamId, now: Now) -> i64 {
-        let Some(mut stream) = self.streams.by_id.remove(&id) else { return 0 };
-        stream.queued = false;
-        stream.credit = (stream.credit + QUANTUM).min(QUANTUM);
-        let mut closed = Vec::new();
-        let mut cost = 0;
-        let idle_until = loop {
-            if stream.credit <= 0 || !self.has_room() {
-                break None;
-            }
-            match self.turn(&mut stream, &mut closed, now) {
-                Turned::Read(bytes) => {
-                    let turn = TURN_COST.max(bytes as i64);
-                    stream.credit -= turn;
-                    cost += turn;
-                }
-                Turned::Idle(due) => {
-                    stream.credit = 0;
-                    break Some(due);
-                }
-            }
-        };
-        if stream.source.times_are_true {
-            // Ours: whoever wrote them wants to know which may be deleted.
-            for (file, size) in stream.drained(&self.checkpoints) {
-                self.metadata.drained(file, size);
-            }
-        }
-        let (node, source) = (stream.node, stream.source.clone());
-        if !stream.files.is_empty() {
-            let due = idle_until.flatten().filter(|at| stream.due.is_none_or(|due| *at < due));
-            stream.due = due.or(stream.due);
-            self.streams.by_id.insert(id, stream);
-            self.timers.extend(due.map(|at| Reverse((at, id))));
-            if idle_until.is_none() {
-                self.wake(id);
-            }
-        }
-        for one in closed {
-            let decision = match one.why {
-                Why::Finished => Decision::Finished,
-                Why::Skipped(reason) => Decision::NotText(reason),
-            };
-            let directory = self.tree.path(node);
-            let (source, file) = (source.clone(), &one.file);
-            self.closed_files.remember(directory, source, file, decision, now.wall);
-            self.closed(node, one);
-        }
-        cost
-    }
-
-    fn turn(&mut self, stream: &mut Stream, closed: &mut Vec<Closed>, now: Now) -> Turned {
-        let node = stream.node;
-        let mut reader = Reader {
-            now,
-            buffers: &mut self.buffers,
-            batcher: &mut self.batcher,
-            metrics: &self.metrics,
-            redactor: self.redactor.as_mut(),
-            zone: &*self.zone,
-        };
-        let mut turn = Turn {
-            reader: &mut reader,
-            config: &self.config,
-            checkpoints: &mut self.checkpoints,
-            closed,
-            relist: false,
-        };
-        let turned = stream.turn(&mut turn);
-        if turn.relist {
-            self.tree.look_for_copies(node);
-        }
-        turned
-    }
-
-    /// Remembers a closed file, so that it is not opened again without need.
-    fn closed(&mut self, node: u64, Closed { file, why }: Closed) {
-        self.streams.open.remove(&file.key());
-        if why == Why::Finished && self.tree.is_generated(node) {
-            self.metadata.drained(file.key(), file.facts.size);
-        }
-        if why == Why::Finished && file.is_deleted() {
-            self.checkpoints.forget(&file.identity);
-            return;
-        }
-        if let Why::Skipped(reason) = why {
-            self.metrics.skipped_files.with_label_values(&[reason]).inc();
-            let name = file.name.as_ref().map(|(name, _)| name.as_os_str()).unwrap_or_default();
-            let path = self.tree.path(node).join(name);
-            tracing::warn!(reason, "'{}' is left out: it is not text", path.display());
-        }
-        let Some(memory) = self.tree.memory(node) else { return };
-        match why {
-            Why::Skipped(_) => {
-                memory.skipped.insert(file.key());
-            }
-            Why::Finished if file.name.is_some() => {
-                let (size, modified) = file.on_disk();
-                let settled = Settled { identity: file.identity, size, modified };
-                memory.settled.insert(file.key(), settled);
-            }
-            Why::Finished => {}
+        for id in self.rates.due(now.monotonic) {
+            self.wake(id, now);
         }
     }
 
@@ -490,16 +409,32 @@ impl Loop {
         } else if !self.in_flight.is_held_up() {
             self.batcher.close_if_due(now.monotonic, self.config.linger);
         }
-        while let Some(batch) = self.batcher.take() {
-            self.in_flight.push(batch);
+        self.push_encoded();
+        self.flush_history();
+        // Who is first gets what room a full transport has: both get on.
+        if self.spool_first {
+            self.spool.send(now.monotonic, &self.metrics);
         }
-        // What names the bytes of a batch must be durable before the batch is.
+        self.in_flight.send(now.monotonic, &self.metrics);
+        if !self.spool_first {
+            self.spool.send(now.monotonic, &self.metrics);
+        }
+        self.spool_first = !self.spool_first;
+    }
+
+    /// What names the bytes of a batch must be durable before the batch is.
+    fn flush_history(&mut self) {
         if self.checkpoints.history.is_changed()
             && let Err(error) = self.checkpoints.history.flush()
         {
             self.checkpoint_failed(&error);
         }
-        self.in_flight.send(now.monotonic, &self.metrics);
+    }
+
+    fn push_encoded(&mut self) {
+        while let Some(batch) = self.batcher.take() {
+            self.in_flight.push(batch);
+        }
     }
 
     fn write_checkpoints(&mut self, now: Now) {
@@ -547,7 +482,9 @@ impl Loop {
         let held = self.in_flight.text_bytes() + self.batcher.text_bytes();
         self.metrics.in_flight_bytes.set(held as i64);
         let moved = (self.metrics.read_bytes.get(), self.metrics.acked_bytes.get());
-        let may_differ = moved != self.moved || !self.ready.is_empty();
+        self.metrics.load.throttled_streams.set(self.rates.throttled() as i64);
+        self.metrics.load.pinned_deleted_bytes.set(self.pinned.bytes() as i64);
+        let may_differ = moved != self.moved || !self.schedule.is_empty();
         if may_differ && self.lag.due(now.monotonic).is_some() {
             self.moved = moved;
             let lags = self.streams.by_id.values().map(|stream| stream.lag(&self.checkpoints));
@@ -557,12 +494,14 @@ impl Loop {
     }
 
     fn sleep(&self, now: Now) -> Duration {
-        if self.tree.is_dirty() || (!self.ready.is_empty() && self.has_room()) {
+        let may_read = !self.schedule.is_empty() && self.has_room();
+        if self.tree.is_dirty() || may_read || self.may_spill() {
             return Duration::ZERO;
         }
-        let busy = !self.is_all_acknowledged() || !self.ready.is_empty();
+        let busy = !self.is_all_delivered() || !self.schedule.is_empty();
         let longest = if busy { SLEEP_BUSY_MAX } else { SLEEP_MAX };
-        let timer = self.timers.peek().map(|Reverse((at, _))| at.saturating_sub(now.monotonic));
-        timer.map_or(longest, |timer| timer.min(longest))
+        let timer = self.timers.peek().map(|Reverse((at, _))| *at);
+        let timers = timer.into_iter().chain(self.rates.next_due());
+        timers.map(|at| at.saturating_sub(now.monotonic)).fold(longest, Duration::min)
     }
 }

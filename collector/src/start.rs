@@ -15,6 +15,7 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use sawlog_transport::Producer;
+use sawlog_transport::embedded::OpenError;
 
 use crate::clock::Now;
 use crate::collector_id::IdentityError;
@@ -65,6 +66,10 @@ pub enum StartError {
     Redactor(#[from] RedactorError),
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    #[error(
+        "cannot open the spool: move the directory 'spool' out of data_dir to start without it (the lines in it are missing then)"
+    )]
+    Spool(#[from] OpenError),
     #[error("cannot register the collector's metrics, does the process have two collectors?")]
     Metrics(#[from] prometheus::Error),
     #[error("cannot start the collector's thread")]

@@ -38,8 +38,6 @@ pub(crate) struct Stream {
     pub(crate) head: Option<LineHead>,
     /// How often the directory was listed.
     pub listings: u64,
-    /// Whether it waits in the queue for its turn.
-    pub queued: bool,
     /// When it wants a turn without anything having happened (monotonic).
     pub due: Option<Duration>,
     /// Bytes it may still read in this round.
@@ -120,7 +118,6 @@ impl Stream {
             files: Vec::new(),
             head: None,
             listings: 0,
-            queued: false,
             due: None,
             credit: 0,
         }
@@ -489,7 +486,7 @@ impl Stream {
     }
 
     /// Closes files that are read, acknowledged and finished; tells when to look again.
-    fn release(&mut self, turn: &mut Turn<'_, '_>) -> Option<Duration> {
+    pub(crate) fn release(&mut self, turn: &mut Turn<'_, '_>) -> Option<Duration> {
         let mut due: Option<Duration> = None;
         let mut index = 0;
         while index < self.files.len() {
@@ -543,6 +540,18 @@ impl Stream {
         let is_drained =
             |file: &&TailFile| file.unread() == 0 && is_acknowledged(file, checkpoints);
         self.files.iter().filter(is_drained).map(|file| (file.key(), file.facts.size)).collect()
+    }
+
+    /// The files that are read, acknowledged and have a name: to close them loses nothing, as long as
+    /// somebody opens them again when they grow.
+    pub(crate) fn quiet_files(&self, checkpoints: &Checkpoints) -> impl Iterator<Item = &TailFile> {
+        let in_head = self.head.as_ref();
+        self.files.iter().filter(move |file| {
+            let is_busy = file.unread() > 0 || file.inside_cut || file.name.is_none();
+            let is_joined =
+                in_head.is_some_and(|head| head.holds(file) || head.continued_in == file.key());
+            !is_busy && !is_joined && is_acknowledged(file, checkpoints)
+        })
     }
 
     /// Bytes in the files that are not acknowledged.

@@ -451,6 +451,19 @@ impl TailFile {
         self.prefix = PrefixHash::of(start);
     }
 
+    /// Looks whether the file has a name and how long it is; what else happened to it is left for
+    /// [`Self::observe`] to find.
+    pub(crate) fn look(&mut self, now: Duration) -> io::Result<()> {
+        let found = facts(&self.file)?;
+        if found.size > self.facts.size {
+            self.changed_at = now;
+            self.probe = Probe::new();
+            self.facts = found;
+        }
+        self.facts.links = found.links;
+        Ok(())
+    }
+
     /// Whether the inode says something else than when it was observed.
     pub(crate) fn is_changed(&self) -> io::Result<bool> {
         let found = facts(&self.file)?;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::collector::{self, CollectorTable};
 use super::kafka::{self, KafkaTable};
 use super::mesos::MesosKeys;
 use super::{is_open_to_all, open_to_all, values};
@@ -39,6 +40,7 @@ pub(super) const KEYS: [(&str, &str); 20] = [
     ("retention_bytes", r#"retention_bytes = "100GB""#),
     ("demo", "demo = false"),
     ("no_auth_i_know", "no_auth_i_know = false"),
+    ("collector", r#"collector.pinned_bytes = "256MiB""#),
     ("kafka", r#"kafka.brokers = "kafka1:9092""#),
 ];
 
@@ -58,6 +60,7 @@ pub(super) struct File {
     pub(super) retention_bytes: Option<Placed<u64>>,
     pub(super) demo: Option<Placed<bool>>,
     pub(super) no_auth_i_know: Option<Placed<bool>>,
+    pub(super) collector: CollectorTable,
     pub(super) kafka: KafkaTable,
 }
 
@@ -173,6 +176,7 @@ impl Reader<'_> {
                 "retention_bytes" => file.retention_bytes = self.size(name, value),
                 "demo" => file.demo = self.boolean(name, value),
                 "no_auth_i_know" => file.no_auth_i_know = self.boolean(name, value),
+                "collector" => file.collector = self.collector(name, value),
                 "kafka" => file.kafka = self.kafka(name, value),
                 _ if file.mesos.read(self, name, value) => {}
                 _ => self.unknown(&key.span(), name),
@@ -180,6 +184,13 @@ impl Reader<'_> {
         }
         self.check_listen(&file);
         file
+    }
+
+    fn collector(&mut self, name: &str, value: &Value<'_>) -> CollectorTable {
+        match value.get_ref() {
+            DeValue::Table(table) => CollectorTable::read(self, table),
+            _ => self.wrong_type(name, value).unwrap_or_default(),
+        }
     }
 
     fn kafka(&mut self, name: &str, value: &Value<'_>) -> KafkaTable {
@@ -299,7 +310,7 @@ impl Reader<'_> {
         Some(self.placed(*set, value))
     }
 
-    fn wrong_type<T>(&mut self, name: &str, value: &Value<'_>) -> Option<T> {
+    pub(super) fn wrong_type<T>(&mut self, name: &str, value: &Value<'_>) -> Option<T> {
         let example = all_keys().find(|(key, _)| *key == name).map_or("", |(_, example)| example);
         let found = value.get_ref().type_str();
         self.problem(
@@ -309,12 +320,12 @@ impl Reader<'_> {
         None
     }
 
-    fn placed<T>(&self, value: T, at: &Value<'_>) -> Placed<T> {
+    pub(super) fn placed<T>(&self, value: T, at: &Value<'_>) -> Placed<T> {
         let (line, column) = position(self.text, at.span().start);
         Placed { value, line, column }
     }
 
-    fn problem(&mut self, span: &Range<usize>, message: String) {
+    pub(super) fn problem(&mut self, span: &Range<usize>, message: String) {
         let (line, column) = position(self.text, span.start);
         // Messages of the parser may have several lines.
         let message = message.lines().collect::<Vec<_>>().join(", ");
@@ -341,7 +352,7 @@ pub(super) fn glob_text(text: &str) -> Result<String, String> {
 
 /// The keys at the top, and those of tables with the table's name before them.
 fn all_keys() -> impl Iterator<Item = (&'static str, &'static str)> {
-    KEYS.into_iter().chain(kafka::KEYS)
+    KEYS.into_iter().chain(collector::all_keys()).chain(kafka::KEYS)
 }
 
 fn unknown(name: &str) -> String {
@@ -360,9 +371,9 @@ fn unknown(name: &str) -> String {
             format!("unknown key `{name}`: did you mean `{key}`?")
         }
         _ => {
-            let table = name.split_once('.').map_or("", |(table, _)| table);
+            let table = name.rsplit_once('.').map_or("", |(table, _)| table);
             let here =
-                all_keys().filter(|(key, _)| key.split_once('.').map_or("", |(t, _)| t) == table);
+                all_keys().filter(|(key, _)| key.rsplit_once('.').map_or("", |(t, _)| t) == table);
             let keys: Vec<&str> = here.map(|(key, _)| key).collect();
             format!("unknown key `{name}`: there are {}", keys.join(", "))
         }

@@ -1,6 +1,7 @@
 //! The settings of a run: what a flag says, else the environment, else the configuration file, else
 //! the default.
 
+mod collector;
 mod command;
 mod file;
 mod kafka;
@@ -18,6 +19,7 @@ use anyhow::{Context, bail};
 use file::{File, Overruled};
 use origin::Effective;
 
+pub(crate) use collector::Collector;
 pub(crate) use command::{ConfigArgs, run as run_command};
 pub(crate) use kafka::Kafka;
 #[cfg(not(feature = "kafka"))]
@@ -66,6 +68,8 @@ pub(crate) struct Config {
     pub(crate) demo_rotate_bytes: usize,
     /// The directory below which the usual places are looked for.
     pub(crate) look_under: PathBuf,
+    /// Of the roles that collect.
+    pub(crate) collector: Option<Collector>,
     /// Of the roles that meet through it.
     pub(crate) kafka: Option<Kafka>,
 }
@@ -105,6 +109,7 @@ impl Config {
             demo: false,
             demo_rotate_bytes: crate::demo::ROTATE_BYTES,
             look_under: PathBuf::from("/"),
+            collector: None,
             kafka: None,
         };
         let no_auth = no_auth.unwrap_or(false);

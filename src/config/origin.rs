@@ -8,6 +8,7 @@ use clap::ArgMatches;
 use clap::parser::ValueSource;
 
 use super::Config;
+use super::collector::Collector;
 use super::file::Placed;
 use super::kafka::Kafka;
 use super::values::show_duration;
@@ -131,6 +132,7 @@ impl Effective {
             ("no_auth_i_know", Some(toml::Value::Boolean(no_auth_i_know))),
         ]);
         values.extend(super::mesos::shown(&config.mesos));
+        values.extend(config.collector.iter().flat_map(Collector::shown));
         values.extend(config.kafka.iter().flat_map(Kafka::shown));
         let line = |(name, origin): &(&str, Origin)| match values.get(name).and_then(Option::as_ref)
         {

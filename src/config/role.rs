@@ -65,6 +65,7 @@ impl Asked {
             let journal = given.flag("journal", sources.journal);
             config.journal = from.pick("journal", journal, file.journal.take()).unwrap_or(false);
             pick_redaction(sources, config, from, given, &mut file)?;
+            config.collector = Some(std::mem::take(&mut file.collector).pick(from));
         }
         if let Some(store) = &self.store {
             pick_store(store, config, from, &mut file)?;

@@ -217,9 +217,11 @@ fn the_sample_file_has_every_key() {
         .fold(String::new(), |all, line| all + line + "\n");
     let whole = file::parse(Path::new("deploy/sawlog.toml"), &all, Overruled::default());
     whole.unwrap_or_else(|error| panic!("{error}"));
-    let top = file::KEYS.map(|(key, _)| key).into_iter().filter(|key| *key != "kafka");
-    let table = kafka::KEYS.map(|(key, _)| key.trim_start_matches("kafka."));
-    for key in top.chain(table) {
+    let top = file::KEYS.into_iter().filter(|(key, _)| !["collector", "kafka"].contains(key));
+    // Rates are written as tables of their own.
+    let of_collector = collector::all_keys().filter(|(key, _)| *key != "collector.rate");
+    let keys = top.chain(of_collector).chain(kafka::KEYS);
+    for key in keys.map(|(key, _)| key.rsplit('.').next().unwrap_or(key)) {
         let is_set = all.lines().any(|line| line.starts_with(&format!("{key} =")));
         assert!(is_set, "deploy/sawlog.toml does not explain `{key}`");
     }
@@ -238,9 +240,11 @@ fn the_sample_file_gives_each_role_an_address_of_its_own() {
 
 #[test]
 fn each_keys_example_is_right() {
-    let in_table = kafka::KEYS.map(|(key, example)| (key, format!("[kafka]\n{example}")));
+    let in_kafka = kafka::KEYS.map(|(key, example)| (key, format!("[kafka]\n{example}")));
+    let in_collector =
+        collector::KEYS.map(|(key, example)| (key, format!("[collector]\n{example}")));
     let at_top = file::KEYS.map(|(key, example)| (key, example.to_owned()));
-    for (key, example) in at_top.into_iter().chain(in_table) {
+    for (key, example) in at_top.into_iter().chain(in_kafka).chain(in_collector) {
         file::parse(Path::new(key), &example, Overruled::default())
             .unwrap_or_else(|error| panic!("{error}"));
     }
@@ -291,4 +295,48 @@ fn all_that_is_wrong_about_kafka_is_said_too() {
     }
     assert_eq!(found.len(), 8, "{found:#?}");
     assert!(problems("kafka = 5\n")[0].contains("`kafka` must not be of type integer"));
+}
+
+#[test]
+fn a_collectors_limits_come_from_its_table() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("s.toml");
+    let text = "[collector]\nspool_bytes = \"20GiB\"\npinned_bytes = 2097152\n[[collector.rate]]\n\
+                app = \"/shop/*\"\nbytes_per_second = 1000\non_limit = \"drop\"\n";
+    std::fs::write(&file, text).unwrap();
+    let (config, shown) = effective(&["--config", file.to_str().unwrap()]).unwrap();
+    let mut limits = sawlog_collector::Config::new("d", "h");
+    config.collector.unwrap().apply(&mut limits);
+    assert_eq!((limits.spool_bytes_max, limits.pinned_bytes_max), (20 << 30, 2 << 20));
+    assert_eq!(limits.in_flight_bytes_max, 16 << 20);
+    let on_limit = sawlog_collector::OnLimit::Drop;
+    let rate =
+        sawlog_collector::RateRule { app: "/shop/*".into(), bytes_per_second: 1000, on_limit };
+    assert_eq!(limits.rate_rules, [rate]);
+    assert!(shown.contains("# collector.rate_limit_bytes_per_second is not set"), "{shown}");
+    file::parse(Path::new("shown"), &shown, Overruled::default())
+        .expect("what is shown is a configuration");
+}
+
+#[test]
+fn all_that_is_wrong_about_the_collector_is_said_too() {
+    let text = "[collector]\nspool_byte = 1\npinned_bytes = 5\nin_flight_bytes = \"x\"\n\
+                on_limit = \"wait\"\nrate = [{ app = \"[\", bytes_per_second = 1 }, { app = \"a\" }, 3,\n\
+                { ap = \"b\", app = \"b\", bytes_per_second = 0 }]\n";
+    let found = problems(text);
+    for (part, place) in [
+        ("unknown key `collector.spool_byte`: did you mean `collector.spool_bytes`?", "x.toml:2:1"),
+        ("`collector.pinned_bytes`: pinned_bytes_max is 5", "x.toml:3:16"),
+        ("`collector.in_flight_bytes`: 'x' is no size", "x.toml:4:19"),
+        ("`collector.on_limit`: 'wait' is neither", "x.toml:5:12"),
+        ("`collector.rate.app`: app '[' of a rate is no glob", "x.toml:6:17"),
+        ("`collector.rate`: a rate needs `app` and `bytes_per_second`", "x.toml:6:46"),
+        ("`collector.rate` must not be of type integer", "x.toml:6:61"),
+        ("unknown key `collector.rate.ap`: did you mean `collector.rate.app`?", "x.toml:7:3"),
+        ("`collector.rate.bytes_per_second`: '0' is no size", "x.toml:7:43"),
+    ] {
+        let said = found.iter().any(|line| line.starts_with(place) && line.contains(part));
+        assert!(said, "{place} {part:?} is not in\n{found:#?}");
+    }
+    assert_eq!(found.len(), 9, "{found:#?}");
 }

@@ -56,7 +56,7 @@ pub(super) fn start(
     let dir = config.data.join("collector");
     // The demo's work directory has no agent.
     let has_agent = config.mesos_work_dir.is_some() || demo.is_none();
-    let collector = sawlog_collector::Config {
+    let mut collector = sawlog_collector::Config {
         mesos_work_dirs: sources.work_dirs,
         mesos: has_agent.then(|| config.mesos.clone()),
         paths: sources.paths,
@@ -65,6 +65,9 @@ pub(super) fn start(
         secret_files: config.secret_files.clone(),
         ..sawlog_collector::Config::new(dir, host_name())
     };
+    if let Some(limits) = &config.collector {
+        limits.apply(&mut collector);
+    }
     let handle = Collector::start(collector, producer, registry);
     handle.map(Some).context("cannot start the collector")
 }

@@ -20,6 +20,7 @@ mod mesos_logger;
 mod node;
 mod pipe;
 mod places;
+mod pressure;
 mod push;
 mod random;
 mod redaction;

@@ -31,6 +31,8 @@ pub(crate) struct Setup {
     role: &'static str,
     args: Vec<String>,
     abort_at: Option<String>,
+    /// How many files it may have open; `None`: as many as this process.
+    open_files: Option<u32>,
     /// A copy of the binary that user nobody may run.
     as_nobody: Option<PathBuf>,
     /// What nobody may do all the same, in setpriv's words.
@@ -47,6 +49,7 @@ impl Setup {
             role: "run",
             args: Vec::new(),
             abort_at: None,
+            open_files: None,
             as_nobody: None,
             capability: None,
         }
@@ -73,6 +76,12 @@ impl Setup {
     /// The process aborts when it passes the point for the n-th time.
     pub(crate) fn abort_at(mut self, point: &str, nth: u32) -> Self {
         self.abort_at = Some(format!("{point}={nth}"));
+        self
+    }
+
+    /// The process may have so many files open.
+    pub(crate) fn open_files(mut self, most: u32) -> Self {
+        self.open_files = Some(most);
         self
     }
 
@@ -112,7 +121,12 @@ impl Setup {
 
     fn command(&self) -> Command {
         let mut command = match (&self.as_nobody, self.capability) {
-            (None, _) => sawlog(),
+            (None, _) => self.open_files.map_or_else(sawlog, |most| {
+                let mut command = Command::new("sh");
+                let script = format!("ulimit -n {most}; exec \"$0\" \"$@\"");
+                command.args(["-c", &script, env!("CARGO_BIN_EXE_sawlog")]);
+                command
+            }),
             (Some(binary), Some(capability)) => {
                 let mut command = Command::new("setpriv");
                 let nobody = NOBODY.to_string();

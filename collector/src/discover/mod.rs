@@ -96,6 +96,9 @@ pub(crate) struct Tree {
     routine: VecDeque<NodeId>,
     /// Streams whose directory is gone.
     orphans: Vec<StreamId>,
+    /// Directories that, or whose files, could not be opened for want of descriptors.
+    starved: HashSet<NodeId>,
+    warned_of_descriptors: bool,
     metrics: Metrics,
 }
 
@@ -105,10 +108,12 @@ impl Tree {
         let mut this = Self {
             nodes: HashMap::new(),
             next: 0,
-            watches: Watches::new(),
+            watches: Watches::new(metrics.clone()),
             urgent: VecDeque::new(),
             routine: VecDeque::new(),
             orphans: Vec::new(),
+            starved: HashSet::new(),
+            warned_of_descriptors: false,
             metrics,
         };
         for (path, place) in roots {
@@ -161,6 +166,35 @@ impl Tree {
     pub(crate) fn distrust(&mut self, id: NodeId) {
         if let Some(node) = self.nodes.get_mut(&id) {
             node.listed = None;
+        }
+    }
+
+    /// A directory could not be read completely for want of descriptors: it is listed again when
+    /// there are some, or at the next rescan.
+    pub(crate) fn starve(&mut self, id: NodeId) {
+        self.distrust(id);
+        self.starved.insert(id);
+    }
+
+    /// Whether any directory waits for descriptors.
+    pub(crate) fn has_starved(&self) -> bool {
+        !self.starved.is_empty()
+    }
+
+    /// There are descriptors again.
+    pub(crate) fn mark_starved(&mut self) {
+        let starved = std::mem::take(&mut self.starved);
+        self.mark_all(starved.into_iter().collect());
+    }
+
+    /// The system gives no more descriptors: counted, and said once.
+    pub(crate) fn out_of_descriptors(&mut self, id: NodeId) {
+        self.metrics.load.descriptor_shortages.inc();
+        self.starve(id);
+        if !std::mem::replace(&mut self.warned_of_descriptors, true) {
+            tracing::warn!(
+                "too many files are open, quiet log files are closed to make room (raise the process' limit of open files)"
+            );
         }
     }
 
@@ -284,6 +318,7 @@ impl Tree {
     }
 
     fn try_list(&mut self, id: NodeId, now: i64) -> io::Result<Option<Listing>> {
+        self.metrics.load.listings.inc();
         let directory = self.open(id)?;
         let found = facts(&directory)?;
         self.watch(id, &directory, &found);
@@ -393,12 +428,17 @@ impl Tree {
         while let Some(id) = rest.pop() {
             self.unwatch(id);
             let Some(node) = self.nodes.remove(&id) else { continue };
+            self.starved.remove(&id);
             self.orphans.extend(node.logs.into_values());
             rest.extend(node.children.into_values());
         }
     }
 
     fn failed(&mut self, id: NodeId, error: &io::Error) {
+        if directory::is_shortage(error) {
+            self.out_of_descriptors(id);
+            return;
+        }
         let Some(node) = self.nodes.get_mut(&id) else { return };
         node.listed = None;
         let gone = matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
@@ -620,7 +660,7 @@ mod tests {
         let run = temp.path().join(RUN);
         fs::create_dir_all(&run).expect("mkdir");
         let mut tree = tree(temp.path());
-        tree.watches = Watches::none();
+        tree.watches = Watches::none(tree.metrics.clone());
         found(&mut tree, temp.path());
         fs::write(run.join("stdout"), "").expect("write");
         tree.rescan(Rescan::Unwatched);

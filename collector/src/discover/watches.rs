@@ -9,6 +9,7 @@ use std::path::Path;
 use inotify::{EventMask, Inotify, WatchDescriptor, WatchMask};
 
 use super::NodeId;
+use crate::metrics::Metrics;
 
 /// Bytes of events taken from the kernel at once.
 const EVENT_BUFFER_BYTES: usize = 64 * 1024;
@@ -31,26 +32,27 @@ pub(super) struct Watches {
     buffer: Vec<u8>,
     /// Whether some directory could not be watched, which is told once.
     is_incomplete: bool,
+    metrics: Metrics,
 }
 
 impl Watches {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(metrics: Metrics) -> Self {
         let inotify = Inotify::init().inspect_err(|error| {
             tracing::warn!("inotify is not available, new files are found by listing: {error}");
         });
-        Self::of(inotify.ok())
+        Self::of(inotify.ok(), metrics)
     }
 
-    fn of(inotify: Option<Inotify>) -> Self {
+    fn of(inotify: Option<Inotify>, metrics: Metrics) -> Self {
         let is_incomplete = inotify.is_none();
         let buffer = vec![0; EVENT_BUFFER_BYTES];
-        Self { inotify, watched: HashMap::new(), buffer, is_incomplete }
+        Self { inotify, watched: HashMap::new(), buffer, is_incomplete, metrics }
     }
 
     /// As on a system without inotify.
     #[cfg(test)]
-    pub(super) fn none() -> Self {
-        Self::of(None)
+    pub(super) fn none(metrics: Metrics) -> Self {
+        Self::of(None, metrics)
     }
 
     /// Whether every directory is watched.
@@ -77,6 +79,7 @@ impl Watches {
                 Some(watch)
             }
             Err(error) => {
+                self.metrics.load.watch_errors.inc();
                 if !std::mem::replace(&mut self.is_incomplete, true) {
                     tracing::warn!(
                         "cannot watch '{}', directories without a watch are listed instead (raise fs.inotify.max_user_watches): {error}",

@@ -546,8 +546,10 @@ fn files_beyond_the_limit_wait_for_others_to_finish() {
     for n in 0..10 {
         f.append(&format!("slaves/S1/frameworks/F/executors/E/runs/c{n}/stdout"), "x\n");
     }
+    f.recorder.set(Mode::Hold);
     f.pump();
     assert_eq!((f.collector().status().files_open, f.metrics.read_lines.get()), (3, 3));
+    f.recorder.set(Mode::Acknowledge);
     for _ in 0..10 {
         f.wait(11 * SECOND);
     }

@@ -122,6 +122,8 @@ pub(super) struct Store {
     pub batches: u64,
     /// Lines came in envelopes: their source cannot be told from their text.
     pub envelopes: bool,
+    /// What was declared dropped or lost.
+    pub declared: Vec<Piece>,
 }
 
 impl Store {
@@ -148,6 +150,8 @@ impl Store {
                     }
                 }
             }
+            let kept = |piece: &&Piece| matches!(piece.kind, PieceKind::Text | PieceKind::Cut);
+            self.declared.extend(run.pieces.iter().filter(|piece| !kept(piece)));
             let Some((columns, text)) = frames.get(run.frame as usize) else { continue };
             let before: usize = columns.text_lens[..run.first_line as usize]
                 .iter()
@@ -267,6 +271,12 @@ impl Store {
     /// Bytes of files that are held as lines.
     pub(super) fn text_bytes(&self) -> usize {
         self.count(|byte| matches!(byte, Byte::Text(_)))
+    }
+
+    /// For each of the bytes `0..len` of a generation whether its text is held.
+    pub(super) fn held(&self, generation: GenerationId, len: u64) -> Vec<bool> {
+        let held = self.held.get(&generation).map(|Held(bytes)| &bytes[..]).unwrap_or_default();
+        (0..len as usize).map(|at| matches!(held.get(at), Some(Byte::Text(_)))).collect()
     }
 
     /// Bytes accounted for as cut.

@@ -170,6 +170,17 @@ pub enum OpenError {
     },
 }
 
+/// What is durable of a log file, which is deleted as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogFile {
+    /// The offset of its first message.
+    pub first: u64,
+    /// The offset after its last message.
+    pub end: u64,
+    /// Its length.
+    pub bytes: u64,
+}
+
 /// An open embedded log. Dropping it stores and syncs what was taken and stops its thread;
 /// consumers that outlive it read what is there.
 #[derive(Debug)]
@@ -248,6 +259,16 @@ impl EmbeddedLog {
     /// Bytes of all files, including what is not yet synced.
     pub fn bytes(&self) -> u64 {
         self.shared.lock().disk_bytes
+    }
+
+    /// What is durable of a partition's files, oldest first; the last is the one being written. Empty
+    /// if there is no such partition.
+    pub fn files(&self, partition: u32) -> Vec<LogFile> {
+        let state = self.shared.lock();
+        let Some(known) = state.partitions.get(partition as usize) else { return Vec::new() };
+        let ends = known.files.iter().skip(1).map(|next| next.first).chain([known.high]);
+        let files = known.files.iter().zip(ends);
+        files.map(|(file, end)| LogFile { first: file.first, end, bytes: file.bytes }).collect()
     }
 }
 
