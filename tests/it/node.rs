@@ -33,6 +33,8 @@ pub(crate) struct Setup {
     abort_at: Option<String>,
     /// A copy of the binary that user nobody may run.
     as_nobody: Option<PathBuf>,
+    /// How many files the process may have open.
+    open_files_max: Option<u32>,
 }
 
 /// The user that owns nothing.
@@ -46,6 +48,7 @@ impl Setup {
             args: Vec::new(),
             abort_at: None,
             as_nobody: None,
+            open_files_max: None,
         }
     }
 
@@ -89,6 +92,12 @@ impl Setup {
         self
     }
 
+    /// The process may have so many files open.
+    pub(crate) fn open_files_max(mut self, files: u32) -> Self {
+        self.open_files_max = Some(files);
+        self
+    }
+
     /// What keeps a node without a source from collecting this machine's own containers.
     fn nowhere(&self) -> Vec<PathBuf> {
         let flag = "--look-under";
@@ -102,7 +111,10 @@ impl Setup {
 
     fn command(&self) -> Command {
         let mut command = match &self.as_nobody {
-            None => sawlog(),
+            None => match self.open_files_max {
+                None => sawlog(),
+                Some(files) => limited(files),
+            },
             Some(binary) => {
                 let mut command = Command::new(binary);
                 command.uid(NOBODY).gid(NOBODY);
@@ -163,7 +175,19 @@ impl Setup {
     }
 }
 
+/// The binary, started by a shell that lowers its limit of open files and becomes it.
+fn limited(open_files: u32) -> Command {
+    let mut command = Command::new("sh");
+    command.arg("-c").arg(format!("ulimit -n {open_files} && exec \"$0\" \"$@\""));
+    command.arg(env!("CARGO_BIN_EXE_sawlog"));
+    command
+}
+
 impl Node {
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What the process wrote to standard error so far.
     pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().clone()
