@@ -27,6 +27,7 @@ mod redaction;
 mod retention;
 #[cfg(feature = "kafka")]
 mod roles;
+mod scenarios;
 mod search_command;
 mod streams_api;
 mod tail;

@@ -121,12 +121,7 @@ impl Setup {
 
     fn command(&self) -> Command {
         let mut command = match (&self.as_nobody, self.capability) {
-            (None, _) => self.open_files.map_or_else(sawlog, |most| {
-                let mut command = Command::new("sh");
-                let script = format!("ulimit -n {most}; exec \"$0\" \"$@\"");
-                command.args(["-c", &script, env!("CARGO_BIN_EXE_sawlog")]);
-                command
-            }),
+            (None, _) => self.open_files.map_or_else(sawlog, limited),
             (Some(binary), Some(capability)) => {
                 let mut command = Command::new("setpriv");
                 let nobody = NOBODY.to_string();
@@ -196,7 +191,19 @@ impl Setup {
     }
 }
 
+/// The binary, started by a shell that lowers its limit of open files and becomes it.
+fn limited(open_files: u32) -> Command {
+    let mut command = Command::new("sh");
+    command.arg("-c").arg(format!("ulimit -n {open_files} && exec \"$0\" \"$@\""));
+    command.arg(env!("CARGO_BIN_EXE_sawlog"));
+    command
+}
+
 impl Node {
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What the process wrote to standard error so far.
     pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().clone()

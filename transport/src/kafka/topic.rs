@@ -9,7 +9,7 @@ use rdkafka::admin::{
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
 use rdkafka::metadata::MetadataTopic;
 
 use super::config::{KafkaConfig, KafkaError};
@@ -17,8 +17,6 @@ use super::events::Events;
 use super::topic_id::topic_id;
 use super::topic_rules::{faults, mend, settings_for};
 
-/// How long one question to the brokers may take.
-const ASK_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a broker may take to create a topic or to tell its settings.
 const ADMIN_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long to wait until brokers that know no topic yet, or have no leader for it, are asked again.
@@ -146,6 +144,9 @@ struct Found {
 struct Probe<'a> {
     config: &'a KafkaConfig,
     client: BaseConsumer<Events>,
+    /// How long one question may take: as long as the whole attempt. The client drops a connection on
+    /// which an answer is late, so that a slow line needs one long question, not many short ones.
+    timeout: Duration,
     deadline: Instant,
 }
 
@@ -154,13 +155,13 @@ impl<'a> Probe<'a> {
         let events = Events::silent("Kafka");
         let client = BaseConsumer::from_config_and_context(&config.client(), events)
             .map_err(|error| KafkaError::Client(error.to_string()))?;
-        Ok(Self { config, client, deadline: Instant::now() + timeout })
+        Ok(Self { config, client, timeout, deadline: Instant::now() + timeout })
     }
 
     /// What is known of the topic (`None`: it does not exist), and the count of brokers.
     fn look(&self) -> Result<(Option<Found>, usize), TopicError> {
         loop {
-            match self.client.fetch_metadata(Some(&self.config.topic), ASK_TIMEOUT) {
+            match self.client.fetch_metadata(Some(&self.config.topic), self.timeout) {
                 Ok(metadata) => {
                     let brokers = metadata.brokers().len();
                     match metadata.topics().first().map(|topic| self.read(topic)) {
@@ -202,7 +203,7 @@ impl<'a> Probe<'a> {
 
     fn cluster(&self) -> Result<String, TopicError> {
         loop {
-            if let Some(cluster) = self.client.client().fetch_cluster_id(ASK_TIMEOUT) {
+            if let Some(cluster) = self.client.client().fetch_cluster_id(self.timeout) {
                 return Ok(cluster);
             }
             self.pause(Some("the cluster does not tell its id"))?;
@@ -271,7 +272,7 @@ fn create(probe: &Probe<'_>, wishes: &TopicWishes, replicas: usize) -> Result<bo
     let answer = block_on(admin(config)?.create_topics([&new], &options()));
     let code = match answer {
         Ok(results) => results.into_iter().next().and_then(Result::err).map(|(_, code)| code),
-        Err(error) => Some(error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown)),
+        Err(error) => Some(code_of(&error)),
     };
     match code {
         None => {
@@ -282,6 +283,14 @@ fn create(probe: &Probe<'_>, wishes: &TopicWishes, replicas: usize) -> Result<bo
         Some(RDKafkaErrorCode::TopicAlreadyExists) => Ok(true),
         Some(code) if passes(code) => probe.pause(Some(&code.to_string())).map(|()| false),
         Some(code) => Err(TopicError::NotCreated { topic, reason: code.to_string(), command }),
+    }
+}
+
+/// What an administrator's request failed with; the client keeps the code of a whole request elsewhere.
+fn code_of(error: &ClientError) -> RDKafkaErrorCode {
+    match error {
+        ClientError::AdminOp(code) => *code,
+        error => error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown),
     }
 }
 
@@ -365,7 +374,7 @@ fn settings_in_effect(probe: &Probe<'_>) -> Result<Option<ConfigResource>, Topic
             Ok(Some(Ok(settings))) => return Ok(Some(settings)),
             Ok(Some(Err(code))) => code,
             Ok(None) => RDKafkaErrorCode::Unknown,
-            Err(error) => error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown),
+            Err(error) => code_of(&error),
         };
         match code {
             RDKafkaErrorCode::TopicAuthorizationFailed

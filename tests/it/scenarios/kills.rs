@@ -1,0 +1,121 @@
+//! Scenario 7, `kill -9` in a backlog: 400,000 lines wait, the process is killed again and again, and its
+//! checkpoints are damaged between two starts.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::verifier::{assert_lost, verify_container};
+use super::work::Work;
+use super::writer::{Log, append};
+use crate::node::{Node, Setup, eventually};
+use crate::random::Random;
+
+const CONTAINERS: u32 = 20;
+const LINES: u32 = 20_000;
+const KILLS: u32 = 20;
+/// How long a process lives at most, once it listens.
+const LIFE: Duration = Duration::from_millis(90);
+
+fn container(n: u32) -> String {
+    format!("c{n}")
+}
+
+fn log(n: u32) -> Log {
+    Log::new(&format!("t{n:02}"), 300..=700)
+}
+
+fn checkpoints(work: &Work) -> PathBuf {
+    work.data().join("collector/checkpoints")
+}
+
+/// Writes all lines; gives their bytes.
+fn backlog(work: &Work) -> u64 {
+    let write = |n| {
+        let lines = log(n).lines(0..LINES);
+        append(&work.stdout(&container(n)), &lines);
+        lines.len() as u64
+    };
+    (0..CONTAINERS).map(write).sum()
+}
+
+fn check(node: &Node) {
+    for n in 0..CONTAINERS {
+        let log = log(n);
+        verify_container(node, &container(n), &[(&log, 0..LINES)]).assert_exactly();
+    }
+    assert_lost(node, &[]);
+}
+
+/// A life that ends by `kill -9` after a while; gives how far it came with reading.
+fn life(setup: &Setup, random: &mut Random) -> (u64, u64) {
+    let mut node = setup.start();
+    std::thread::sleep(Duration::from_millis(random.below(LIFE.as_millis() as u64)));
+    let read = node.metric("sawlog_collector_read_bytes_total") as u64;
+    let damaged = node.metric("sawlog_collector_checkpoint_records_lost_total") as u64;
+    node.kill();
+    (read, damaged)
+}
+
+/// What may happen to a file of records between two starts.
+fn flip_bit(path: &Path, at: usize) {
+    let mut bytes = std::fs::read(path).unwrap();
+    let at = at.min(bytes.len() - 1);
+    bytes[at] ^= 0x10;
+    std::fs::write(path, bytes).unwrap();
+}
+
+fn cut(path: &Path, bytes: u64) {
+    let file = std::fs::File::options().write(true).open(path).unwrap();
+    let len = file.metadata().unwrap().len();
+    file.set_len(len.saturating_sub(bytes)).unwrap();
+}
+
+fn length(path: &Path) -> usize {
+    std::fs::metadata(path).unwrap().len() as usize
+}
+
+#[test]
+fn each_line_once_through_kills_in_a_backlog_and_damaged_checkpoints() {
+    let work = Work::new();
+    let all = backlog(&work);
+    let setup = work.node().arg("--seal-interval", "300ms");
+    let mut random = Random::from_environment();
+    let mut read = Vec::new();
+    for _ in 0..KILLS {
+        read.push(life(&setup, &mut random).0 * 100 / all);
+    }
+    println!("% of the backlog that each life read: {read:?}");
+    let path = checkpoints(&work);
+    cut(&path, 1 + random.below(20));
+    life(&setup, &mut random);
+    flip_bit(&path, length(&path) - 10);
+    let last = life(&setup, &mut random).1;
+    flip_bit(&path, length(&path) / 2);
+    let middle = life(&setup, &mut random).1;
+    println!("damaged records that a start found: {last} behind the last, {middle} in the middle");
+    assert!(middle > 0, "a damaged record is counted");
+    // What was not synced when the power failed.
+    cut(&path, (length(&path) as u64).min(4096));
+    check(&setup.start().ready());
+}
+
+/// All is acknowledged; then one bit of the checkpoints flips.
+#[test]
+fn one_bad_record_costs_no_more_than_one_file() {
+    let work = Work::new();
+    let all = backlog(&work);
+    let file = std::fs::metadata(work.stdout(&container(0))).unwrap().len();
+    let node = work.node().start();
+    let acknowledged = || node.metric("sawlog_collector_acked_bytes_total");
+    eventually("all is acknowledged", acknowledged, |bytes| *bytes == all as f64);
+    assert_eq!(node.terminate(), Some(0));
+    let path = checkpoints(&work);
+    flip_bit(&path, length(&path) / 2);
+    let node = work.node().start().ready();
+    check(&node);
+    let lag = || node.metric("sawlog_collector_lag_bytes");
+    eventually("at rest", lag, |bytes| *bytes == 0.0);
+    let read = node.metric("sawlog_collector_read_bytes_total");
+    println!("{read} bytes were read again, a file has about {file}");
+    assert!(read < 1.1 * file as f64, "one record costs one file at most");
+}
