@@ -1,6 +1,7 @@
 //! The whole collector against real files, step by step on a clock of the test's own.
 
 mod churn;
+mod compressed;
 mod fixture;
 mod model;
 mod redaction;
