@@ -65,7 +65,7 @@ fn a_compressed_file_of_which_nothing_is_known_is_read_whole_and_only_once() {
     f.append(&out(""), &new);
     f.start();
     f.wait(20 * SECOND);
-    assert_eq!(f.stdout(), expected(&[&old, &new]));
+    assert!(f.stdout() == expected(&[&old, &new]));
     f.kill();
     f.forget_checkpoints();
     f.start();
@@ -96,24 +96,30 @@ fn a_compressed_copy_of_a_truncated_file_gives_what_was_not_read() {
     assert_eq!((f.duplicates(), f.lost("truncated")), (0, 0));
 }
 
+/// Where damage is noticed depends on the bytes: at once, or only by the checksum at the end.
 #[test]
 fn a_damaged_file_gives_what_inflates_and_tells_of_the_rest() {
-    let mut f = Fixture::new();
-    f.kill();
-    let noise: String = (0..40_000u64)
-        .map(|n| format!("{:016x}\n", n.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
-        .collect();
-    f.append(&out(".1"), &noise);
-    gzip(&f, ".1");
-    let path = f.path(&out(".1.gz"));
-    let mut bytes = std::fs::read(&path).expect("read");
-    let middle = bytes.len() / 2;
-    bytes[middle..middle + 64].fill(0xff);
-    std::fs::write(&path, &bytes).expect("write");
-    f.start();
-    f.wait(20 * SECOND);
-    let read = f.metrics.read_bytes.get();
-    assert!(read > 0 && f.lost("corrupt") > 0);
-    assert_eq!(read + f.lost("corrupt"), noise.len() as u64);
-    assert!(f.metrics.scan_errors.get() > 0);
+    let mut told = 0;
+    for fill in [0xff, 0x00, 0xaa, 0x77] {
+        let mut f = Fixture::new();
+        f.kill();
+        let content = lines("A", 20_000);
+        f.append(&out(".1"), &content);
+        gzip(&f, ".1");
+        let path = f.path(&out(".1.gz"));
+        let mut bytes = std::fs::read(&path).expect("read");
+        let middle = bytes.len() / 2;
+        bytes[middle..middle + 64].fill(fill);
+        std::fs::write(&path, &bytes).expect("write");
+        f.start();
+        f.wait(20 * SECOND);
+        let (read, lost) = (f.metrics.read_bytes.get(), f.lost("corrupt"));
+        assert!(read > 0 && f.metrics.scan_errors.get() > 0);
+        assert!(f.stdout().starts_with(&expected(&[&lines("A", 5_000)])));
+        if lost > 0 {
+            told += 1;
+            assert_eq!(read + lost, content.len() as u64);
+        }
+    }
+    assert!(told > 0);
 }
