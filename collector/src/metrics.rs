@@ -57,18 +57,6 @@ impl Metrics {
         );
         let redacted = IntCounterVec::new(redacted, &["kind"])?;
         registry.register(Box::new(redacted.clone()))?;
-        let lost = Opts::new(
-            "sawlog_collector_lost_bytes_total",
-            "Bytes that were gone before they were read, by reason",
-        );
-        let lost_bytes = IntCounterVec::new(lost, &["reason"])?;
-        registry.register(Box::new(lost_bytes.clone()))?;
-        let changed = Opts::new(
-            "sawlog_collector_identity_changed_total",
-            "Inode numbers that were known and belong to another file now, by what told",
-        );
-        let identity_changed = IntCounterVec::new(changed, &["reason"])?;
-        registry.register(Box::new(identity_changed.clone()))?;
         Ok(Self {
             read_bytes: counter("read_bytes_total", "Bytes of log files read")?,
             read_lines: counter("read_lines_total", "Lines read")?,
@@ -83,8 +71,16 @@ impl Metrics {
             lines_rejoined: counter("lines_rejoined_total", "Lines joined across a rotation")?,
             partial_lines: counter("partial_lines_total", "Last lines without a terminator")?,
             skipped_files,
-            lost_bytes,
-            identity_changed,
+            lost_bytes: by_reason(
+                registry,
+                "lost_bytes",
+                "Bytes that were gone before they were read",
+            )?,
+            identity_changed: by_reason(
+                registry,
+                "identity_changed",
+                "Known inode numbers that belong to another file now",
+            )?,
             redacted,
             endless_pem_blocks: counter(
                 "endless_pem_blocks_total",
@@ -114,6 +110,18 @@ impl Metrics {
             Event::EndlessPem => self.endless_pem_blocks.inc(),
         }
     }
+}
+
+/// A counter with the label `reason`.
+fn by_reason(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+) -> Result<IntCounterVec, prometheus::Error> {
+    let options = Opts::new(format!("sawlog_collector_{name}_total"), help);
+    let counter = IntCounterVec::new(options, &["reason"])?;
+    registry.register(Box::new(counter.clone()))?;
+    Ok(counter)
 }
 
 #[cfg(test)]
