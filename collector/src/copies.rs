@@ -49,8 +49,10 @@ impl Stream {
                 return Ok(Some(at));
             }
         }
-        if self.files[index].is_compressed_unknown() {
-            return self.judge_compressed(index, turn);
+        if self.files[index].is_compressed_unknown()
+            && let Some(at) = self.judge_compressed(index, turn)?
+        {
+            return Ok(Some(at));
         }
         self.files[index].rest_if_read();
         match self.files[index].copy {
@@ -318,7 +320,7 @@ impl Stream {
         progress: &[Progress],
         turn: &mut Turn<'_, '_>,
     ) {
-        let mut lines = Lines {
+        let lines = Lines {
             source: &self.source,
             times: &mut self.times,
             pem: &mut self.pem,
@@ -326,7 +328,7 @@ impl Stream {
             head: &mut None,
             older: &[],
         };
-        turn.reader.declare(&mut lines, pieces, progress);
+        turn.reader.declare(&lines, pieces, progress);
     }
 }
 

@@ -71,17 +71,21 @@ fn nanos(time: &rustix::fs::StatxTimestamp) -> i64 {
 
 /// The identity that names the file's generations, from its descriptor and its facts.
 pub(crate) fn identify(file: &File, facts: &Facts) -> FileIdentity {
-    let file_system = sys::file_system_uuid(file).unwrap_or_else(|| {
-        let mut device = [0; 16];
-        device[..8].copy_from_slice(&facts.key.device.to_le_bytes());
-        device
-    });
     FileIdentity {
-        file_system,
+        file_system: file_system_of(file, facts),
         inode: facts.key.inode,
         inode_generation: sys::inode_generation(file),
         birth_time: facts.key.birth_time,
     }
+}
+
+/// The UUID of the file system of an open file or directory; its device number where it has none.
+pub(crate) fn file_system_of(file: impl AsFd, facts: &Facts) -> [u8; 16] {
+    sys::file_system_uuid(file).unwrap_or_else(|| {
+        let mut device = [0; 16];
+        device[..8].copy_from_slice(&facts.key.device.to_le_bytes());
+        device
+    })
 }
 
 #[cfg(test)]

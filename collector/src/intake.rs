@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::directory;
 use crate::discover::{Listing, Logs, Named, NodeId, Settled, Tree};
 use crate::group::Groups;
-use crate::identity::{Facts, InodeKey, facts, identify};
+use crate::identity::{Facts, InodeKey, facts, file_system_of, identify};
 use crate::metrics::Metrics;
 use crate::order;
 use crate::place::Source;
@@ -60,6 +60,8 @@ pub(crate) struct Intake<'a> {
     pub started: i64,
     /// Compressed files that hold nothing new.
     pub finished: Vec<(Facts, FileIdentity)>,
+    /// Files that were listed and gone before they were opened.
+    pub vanished: Vec<Facts>,
 }
 
 /// Files that were opened while their directory changed too fast to tell their order. They are open,
@@ -80,6 +82,7 @@ impl Intake<'_> {
         let since = pending.as_ref().map_or(self.now.monotonic, |pending| pending.since);
         let mut opened = pending.map(|pending| pending.files).unwrap_or_default();
         let (logs, agreed) = self.open_new(node, &listing, &mut opened);
+        self.count_vanished(&listing, &logs, &opened);
         if !agreed && self.now.monotonic < since + self.config.relist_for {
             self.streams.pending.insert(node, Pending { since, files: opened });
             self.tree.mark(node);
@@ -97,6 +100,24 @@ impl Intake<'_> {
             changed.push(source.id);
         }
         changed
+    }
+
+    /// What was seen of files that have no name any more, unless another name led to them.
+    fn count_vanished(&mut self, listing: &Listing, logs: &Logs, opened: &[(Source, TailFile)]) {
+        let mut counted = HashSet::new();
+        for facts in std::mem::take(&mut self.vanished) {
+            let has_name = logs.values().flatten().any(|named| named.facts.key == facts.key);
+            let is_open = self.streams.open.contains_key(&facts.key)
+                || opened.iter().any(|(_, file)| file.key() == facts.key);
+            if has_name || is_open || !counted.insert(facts.key) {
+                continue;
+            }
+            let file_system = file_system_of(&listing.directory, &facts);
+            let InodeKey { inode, birth_time, .. } = facts.key;
+            let known = self.checkpoints.of_inode(file_system, inode, birth_time);
+            let lost = facts.size.saturating_sub(known.map_or(0, |known| known.offset));
+            self.metrics.lost_bytes.with_label_values(&["vanished"]).inc_by(lost);
+        }
     }
 
     /// Takes in what waited for a sound listing of a directory that is gone.
@@ -199,7 +220,7 @@ impl Intake<'_> {
                     }
                 }
             }
-            Err(error) if is_gone(&error) => {}
+            Err(error) if is_gone(&error) => self.vanished.push(named.facts),
             Err(error) if directory::is_shortage(&error) => self.tree.out_of_descriptors(node),
             Err(error) => {
                 self.warn(&listing.path.join(&named.name), &error);

@@ -320,6 +320,7 @@ impl Loop {
             now,
             started: self.started,
             finished: Vec::new(),
+            vanished: Vec::new(),
         };
         let mut changed: Vec<StreamId> =
             due.into_iter().flat_map(|node| intake.directory(node)).collect();

@@ -187,6 +187,10 @@ impl Stream {
         // What a file got after its end was taken for a cut line waits until that line is handed on:
         // a checkpoint cannot say that later bytes are acknowledged and earlier ones are not.
         let file = &self.files[index];
+        if file.is_inflating() {
+            // What it holds is older than what follows.
+            return Ok(Step::Wait(turn.reader.now.monotonic));
+        }
         let may_not_be_read = is_undecided(file) || matches!(file.copy, Copied::Idle(_));
         if may_not_be_read || self.is_in_head(index) {
             return Ok(Step::Next);

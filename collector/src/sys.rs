@@ -3,7 +3,7 @@
 #![expect(unsafe_code, reason = "no safe crate offers these ioctls and leases")]
 
 use std::fs::File;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 
 /// Linux' `FS_IOC_GETFSUUID`, `_IOR(0x15, 0, struct fsuuid2)`; since 6.9.
 const FS_IOC_GETFSUUID: libc::Ioctl = 0x8011_1500;
@@ -32,10 +32,11 @@ pub(crate) fn inode_generation(file: &File) -> u64 {
 }
 
 /// The file system's UUID, if it has one and the kernel gives it.
-pub(crate) fn file_system_uuid(file: &File) -> Option<[u8; 16]> {
+pub(crate) fn file_system_uuid(file: impl AsFd) -> Option<[u8; 16]> {
     let mut answer = [0u8; 17];
     // SAFETY: the kernel writes `struct fsuuid2`: a length byte and 16 bytes.
-    let result = unsafe { libc::ioctl(file.as_raw_fd(), FS_IOC_GETFSUUID, answer.as_mut_ptr()) };
+    let result =
+        unsafe { libc::ioctl(file.as_fd().as_raw_fd(), FS_IOC_GETFSUUID, answer.as_mut_ptr()) };
     let uuid: [u8; 16] = answer[1..].try_into().expect("16 of 17 bytes");
     (result == 0 && answer[0] == 16 && uuid != [0; 16]).then_some(uuid)
 }

@@ -251,6 +251,12 @@ impl TailFile {
         self.gz.as_ref().is_some_and(|gz| !gz.borrow().is_ready)
     }
 
+    /// Whether it is being inflated for the first time.
+    pub(crate) fn is_inflating(&self) -> bool {
+        let begun = |gz: &RefCell<Gz>| !gz.borrow().is_ready && gz.borrow().is_begun();
+        self.gz.as_ref().is_some_and(begun)
+    }
+
     /// How many bytes a compressed file holds is known now.
     pub(crate) fn inflated(&mut self, size: u64) -> io::Result<()> {
         self.facts.size = size;

@@ -138,7 +138,8 @@ impl Checkpoints {
         self.inodes.get(&(file.file_system, file.inode)).filter(|known| *known != file)
     }
 
-    /// How far a file is acknowledged of which only this is known.
+    /// How far a file is acknowledged of which only this is known; `birth_time` is nanoseconds since
+    /// the epoch, 0 where the file system keeps none.
     pub(crate) fn of_inode(
         &self,
         file_system: [u8; 16],

@@ -107,8 +107,8 @@ struct Written {
     name: &'static str,
     tokens: Vec<Token>,
     writer: Option<File>,
-    /// Something was stored that is in no checkpoint: if the file is truncated while the collector is
-    /// down, its new bytes are taken for those.
+    /// Something was stored that is in no checkpoint: if the file is truncated before the collector
+    /// looks again, its new bytes are taken for those.
     fragile: bool,
     /// What the files hold, the one that is written first.
     files: Vec<Option<OneFile>>,
@@ -202,6 +202,7 @@ impl Written {
     }
 
     fn look(&mut self) {
+        self.fragile = false;
         for number in self.files.iter().flatten().flat_map(|file| &file.tokens) {
             self.tokens[*number].seen = true;
         }
@@ -217,7 +218,9 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        Self { f: Fixture::new(), written: NAMES.map(Written::new), is_up: true }
+        let f = Fixture::new();
+        f.recorder.store.lock().lenient = true;
+        Self { f, written: NAMES.map(Written::new), is_up: true }
     }
 
     fn look(&mut self) {
@@ -276,7 +279,7 @@ impl World {
             Action::Rotate(stream) => self.written[*stream].rotate(&self.f),
             Action::Truncate(stream) => {
                 let one = &self.written[*stream];
-                if one.files[0].is_some() && (is_up || !one.fragile) {
+                if one.files[0].is_some() && !one.fragile {
                     self.written[*stream].truncate(&self.f, is_up);
                 }
             }
@@ -316,7 +319,7 @@ impl World {
 
     fn copy_truncate(&mut self, stream: usize, look: bool, late: bool) {
         let one = &self.written[stream];
-        if one.files[0].is_none() || (one.fragile && !self.is_up) {
+        if one.files[0].is_none() || one.fragile {
             return;
         }
         self.written[stream].copy(&self.f);

@@ -50,8 +50,17 @@ impl Fixture {
         })
     }
 
+    /// A collector on an empty work directory in a file system in memory.
+    pub(super) fn in_memory() -> Self {
+        let temp = tempfile::tempdir_in("/dev/shm").expect("temp dir");
+        Self::in_dir(temp, |config, root| config.mesos_work_dirs = vec![root.join("work")])
+    }
+
     fn with(set: impl FnOnce(&mut Config, &Path)) -> Self {
-        let temp = tempfile::tempdir().expect("temp dir");
+        Self::in_dir(tempfile::tempdir().expect("temp dir"), set)
+    }
+
+    fn in_dir(temp: TempDir, set: impl FnOnce(&mut Config, &Path)) -> Self {
         fs::create_dir(temp.path().join("work")).expect("mkdir");
         let data = data_dir();
         let mut config = Config::new(data.path(), "h1");

@@ -1,6 +1,8 @@
 //! The whole collector against real files, step by step on a clock of the test's own.
 
 mod churn;
+mod churn_cases;
+mod compressed;
 mod fixture;
 mod formats;
 mod journal;
@@ -8,6 +10,7 @@ mod metadata;
 mod model;
 mod pressure;
 mod redaction;
+mod reuse;
 mod scenarios;
 mod store;
 pub(crate) mod streams;

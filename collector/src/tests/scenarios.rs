@@ -583,14 +583,14 @@ fn plain_files_and_their_rotated_siblings_are_streams() {
 fn plain_files_that_are_no_text_are_left_out_once() {
     let mut f = Fixture::on_paths(&["*.log*"]);
     f.append("a.log", b"ELF\0\0\n");
-    f.append("b.log.2.gz", b"\x1f\x8b\x08\x00compressed\n");
+    f.append("b.log.zst", b"\x28\xb5\x2f\xfdcompressed\n");
     f.append("c.log", "text\n");
     f.pump();
     f.append("a.log", b"more\n");
     f.append("c.log", b"and then\0\n");
     f.wait(700 * SECOND);
     let skipped = |reason: &str| f.metrics.skipped_files.with_label_values(&[reason]).get();
-    assert_eq!((skipped("binary"), skipped("gzip")), (1, 1));
+    assert_eq!((skipped("binary"), skipped("zstd")), (1, 1));
     assert_eq!(f.store(|store| store.streams.len()), 1);
     f.assert_complete("c.log");
 }

@@ -124,6 +124,8 @@ pub(super) struct Store {
     pub envelopes: bool,
     /// What was declared dropped or lost.
     pub declared: Vec<Piece>,
+    /// The beginning of a line may come under another name than before.
+    pub lenient: bool,
 }
 
 impl Store {
@@ -214,16 +216,22 @@ impl Store {
         }
         assert_eq!(source.len(), source_bytes, "the source is the text and its terminator");
         let mut new = Vec::new();
+        let mut is_end_new = false;
         let mut bytes = source.iter();
         for piece in &pieces {
             let held = self.held.entry(piece.generation).or_default();
             for at in piece.from..piece.to {
                 let byte = *bytes.next().expect("as many bytes as the pieces have");
                 match held.put(at, Byte::Text(byte)) {
-                    Byte::Missing | Byte::Lost => new.push(byte),
+                    Byte::Missing | Byte::Lost => {
+                        is_end_new = true;
+                        new.push(byte);
+                    }
                     Byte::Text(before) => {
+                        is_end_new = false;
                         assert_eq!(before, byte, "byte {at} changed");
-                        assert!(new.is_empty(), "only the beginning of a line may be held");
+                        let is_beginning = new.is_empty() || self.lenient;
+                        assert!(is_beginning, "only the beginning of a line may be held");
                         self.duplicates += 1;
                     }
                     other => panic!("byte {at} was {other:?} and is text now"),
@@ -234,7 +242,7 @@ impl Store {
         if !new.is_empty() {
             if redacted {
                 new = text.to_vec();
-            } else if !unterminated {
+            } else if !unterminated && is_end_new {
                 new.pop();
             }
             let lines = &mut self.streams.entry(stream).or_default().lines;

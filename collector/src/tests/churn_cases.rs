@@ -1,0 +1,58 @@
+//! Histories that once lost, repeated or wrongly declared bytes.
+
+use super::churn::Action::{self, *};
+use super::churn::play;
+use super::store::Mode;
+
+/// Copied and emptied; whether the collector looks between the two.
+fn copy_truncate(look: bool) -> Action {
+    CopyTruncate { stream: 0, look, late: false }
+}
+
+fn open() -> Action {
+    Append(0, vec![false])
+}
+
+fn line() -> Action {
+    Append(0, vec![true])
+}
+
+#[test]
+fn killed_before_anything_was_acknowledged_of_a_file_with_a_known_copy() {
+    play(&[Start, open(), copy_truncate(true), Kill(true)]);
+}
+
+#[test]
+fn renamed_right_after_it_was_copied_and_emptied() {
+    play(&[open(), Look, copy_truncate(false), Rotate(0)]);
+}
+
+#[test]
+fn a_finished_file_is_copied_and_emptied() {
+    play(&[open(), LongWait, copy_truncate(true)]);
+}
+
+#[test]
+fn emptied_and_deleted_with_its_copy_left() {
+    play(&[line(), Look, copy_truncate(false), Unlink(0, 0)]);
+}
+
+#[test]
+fn regrown_to_the_same_size_before_anything_was_read() {
+    play(&[open(), copy_truncate(true), open()]);
+}
+
+#[test]
+fn copied_twice_between_two_looks() {
+    play(&[open(), copy_truncate(true), line(), copy_truncate(false)]);
+}
+
+#[test]
+fn the_copy_of_a_file_that_was_never_seen_is_compressed() {
+    play(&[open(), copy_truncate(false), Look, Gzip(0, 1), Forget]);
+}
+
+#[test]
+fn acknowledged_late_and_compressed_before_the_end() {
+    play(&[Acks(Mode::Hold), line(), Look, Rotate(0), Look, Gzip(0, 1), Kill(false), Start]);
+}
