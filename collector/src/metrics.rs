@@ -71,16 +71,8 @@ impl Metrics {
             lines_rejoined: counter("lines_rejoined_total", "Lines joined across a rotation")?,
             partial_lines: counter("partial_lines_total", "Last lines without a terminator")?,
             skipped_files,
-            lost_bytes: by_reason(
-                registry,
-                "lost_bytes",
-                "Bytes that were gone before they were read",
-            )?,
-            identity_changed: by_reason(
-                registry,
-                "identity_changed",
-                "Known inode numbers that belong to another file now",
-            )?,
+            lost_bytes: by_reason(registry, "lost_bytes", LOST_HELP)?,
+            identity_changed: by_reason(registry, "identity_changed", CHANGED_HELP)?,
             redacted,
             endless_pem_blocks: counter(
                 "endless_pem_blocks_total",
@@ -111,6 +103,9 @@ impl Metrics {
         }
     }
 }
+
+const LOST_HELP: &str = "Bytes that were gone before they were read";
+const CHANGED_HELP: &str = "Known inode numbers that belong to another file now";
 
 /// A counter with the label `reason`.
 fn by_reason(
