@@ -126,10 +126,7 @@ impl Stream {
             self.note_copy(index, turn);
             return Ok(());
         }
-        let Some(place) = self.place_in(index, turn) else {
-            self.files[index].copy = Copied::No;
-            return Ok(());
-        };
+        let Some(place) = self.place_in(index, turn) else { return Ok(()) };
         let is_ended = self.files.iter().flat_map(|file| &file.ended).any(|e| e.of == place.of);
         if is_ended {
             // The truncated file goes on here once all is known of it.

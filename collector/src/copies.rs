@@ -73,6 +73,13 @@ impl Stream {
 
     /// Is a new file a copy of one that is still there?
     fn judge_new(&mut self, index: usize, turn: &mut Turn<'_, '_>) -> io::Result<Option<Duration>> {
+        if self.files[index].gz.is_some() {
+            // A compressed file is always younger than what is written now: that tells nothing.
+            if !self.may_hold_unread(index) {
+                self.files[index].copy = Copied::No;
+            }
+            return Ok(None);
+        }
         let Some(original) = self.original_of(index) else {
             self.files[index].copy = Copied::No;
             return Ok(None);
@@ -98,6 +105,14 @@ impl Stream {
         self.files[index].is_compared = true;
         self.note_copy(index, turn);
         Ok(None)
+    }
+
+    /// Whether a file may hold a generation of which nothing was read, so that no content tells.
+    fn may_hold_unread(&self, index: usize) -> bool {
+        let file = &self.files[index];
+        self.files.iter().any(|original| {
+            may_be_copy(file, original) && original.ended.iter().any(|ended| ended.read_to == 0)
+        })
     }
 
     /// The file of which an unread one may be a copy.

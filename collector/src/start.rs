@@ -306,8 +306,12 @@ pub(crate) fn roots(
         roots.push((path.clone(), Place::Mesos(sandbox::Place::work_dir(metadata.clone()))));
     }
     if !config.mesos_work_dirs.is_empty() {
-        let place = Place::Mesos(sandbox::Place::generated(metadata.clone()));
-        roots.push((generated_root(&config.data_dir), place));
+        let path = generated_root(&config.data_dir);
+        // What is not there cannot be watched, and would be looked for again and again.
+        if let Err(source) = std::fs::create_dir_all(&path) {
+            return Err(StartError::DataDir { path, source });
+        }
+        roots.push((path, Place::Mesos(sandbox::Place::generated(metadata.clone()))));
     }
     for path in &config.paths {
         let glob = Arc::new(Glob::parse(path).map_err(ConfigError::from)?);

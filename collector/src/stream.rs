@@ -305,7 +305,8 @@ impl Stream {
             return Ok(Step::Next);
         }
         if self.is_undecided_behind(index) {
-            return Ok(Step::Next);
+            // Whoever goes on with the line is not known yet: nobody is read before it.
+            return Ok(Step::Wait(turn.reader.now.monotonic + turn.config.join_after));
         }
         let file = &self.files[index];
         if !file.passed

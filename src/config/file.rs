@@ -20,7 +20,7 @@ use super::{is_open_to_all, open_to_all, values};
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Each key, with an example of how it is written.
-pub(super) const KEYS: [(&str, &str); 20] = [
+pub(super) const KEYS: [(&str, &str); 21] = [
     ("data", r#"data = "/var/lib/sawlog""#),
     ("listen", r#"listen = "127.0.0.1:7411""#),
     ("mesos_work_dir", r#"mesos_work_dir = "/var/lib/mesos""#),

@@ -264,18 +264,17 @@ impl Node {
         kib.unwrap_or(0) * 1024
     }
 
-    /// Its process id.
-    pub(crate) fn pid(&self) -> rustix::process::Pid {
+    fn process(&self) -> rustix::process::Pid {
         rustix::process::Pid::from_child(&self.child)
     }
 
     /// Lets nothing of it run until [`Self::resume`]: SIGSTOP.
     pub(crate) fn pause(&self) {
-        rustix::process::kill_process(self.pid(), rustix::process::Signal::STOP).unwrap();
+        rustix::process::kill_process(self.process(), rustix::process::Signal::STOP).unwrap();
     }
 
     pub(crate) fn resume(&self) {
-        rustix::process::kill_process(self.pid(), rustix::process::Signal::CONT).unwrap();
+        rustix::process::kill_process(self.process(), rustix::process::Signal::CONT).unwrap();
     }
 
     /// How many files, directories and sockets it has open.

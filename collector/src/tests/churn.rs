@@ -110,6 +110,8 @@ struct Written {
     /// Something was stored that is in no checkpoint: if the file is truncated before the collector
     /// looks again, its new bytes are taken for those.
     fragile: bool,
+    /// It was truncated since the collector looked.
+    is_emptied: bool,
     /// What the files hold, the one that is written first.
     files: Vec<Option<OneFile>>,
 }
@@ -173,6 +175,7 @@ impl Written {
 
     fn truncate(&mut self, f: &Fixture, is_up: bool) {
         f.truncate(&self.path(0));
+        self.is_emptied = true;
         self.destroy(0, is_up);
         self.files[0] = Some(OneFile::default());
     }
@@ -202,7 +205,7 @@ impl Written {
     }
 
     fn look(&mut self) {
-        self.fragile = false;
+        (self.fragile, self.is_emptied) = (false, false);
         for number in self.files.iter().flatten().flat_map(|file| &file.tokens) {
             self.tokens[*number].seen = true;
         }
@@ -302,6 +305,9 @@ impl World {
             Action::Wait => self.wait(Duration::from_secs(6)),
             Action::LongWait => self.wait(Duration::from_secs(60)),
             Action::Kill(settled) => {
+                if self.written.iter().any(|one| one.is_emptied) {
+                    self.look();
+                }
                 if *settled && self.is_up {
                     self.f.wait(Duration::from_millis(300));
                     self.written.iter_mut().for_each(Written::look);
@@ -360,6 +366,11 @@ impl World {
             self.start();
             self.mark_repeatable();
             self.look();
+            let mode = *self.f.recorder.mode.lock();
+            if mode == Mode::Acknowledge {
+                self.f.wait(Duration::from_millis(300));
+                self.look();
+            }
         }
     }
 

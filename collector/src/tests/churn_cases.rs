@@ -56,3 +56,17 @@ fn the_copy_of_a_file_that_was_never_seen_is_compressed() {
 fn acknowledged_late_and_compressed_before_the_end() {
     play(&[Acks(Mode::Hold), line(), Look, Rotate(0), Look, Gzip(0, 1), Kill(false), Start]);
 }
+
+#[test]
+fn a_line_waits_for_a_file_of_which_it_is_not_known_whose_copy_it_is() {
+    let more = [Rotate(0), Kill(true), Unlink(0, 2), open()];
+    let begin = [open(), copy_truncate(true), line(), copy_truncate(true)];
+    play(&[&begin[..], &more].concat());
+}
+
+#[test]
+fn a_compressed_copy_of_what_was_never_read_is_not_lost() {
+    let begin = [open(), Look, Truncate(0), Look, copy_truncate(true), Acks(Mode::Full)];
+    let more = [Append(0, vec![false, false]), copy_truncate(true), Kill(true), Gzip(0, 1)];
+    play(&[&begin[..], &more].concat());
+}

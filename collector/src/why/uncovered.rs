@@ -141,7 +141,7 @@ impl View<'_> {
             FileType::Directory => {}
             kind if is_last && known.place.log(name).is_none() => {
                 let also = if kind == FileType::Symlink { ", and a symbolic link" } else { "" };
-                return Err(format!("{}{also}", no_log(known.place, name, &path)));
+                return Err(format!("{}{also}", no_log(known.place, &path)));
             }
             FileType::RegularFile if is_last => {
                 return Err(format!("'{shown}' is known by another name, or was just created"));
@@ -160,11 +160,9 @@ fn is_check(name: &str) -> bool {
     name.starts_with("check-")
 }
 
-fn no_log(place: &Place, name: &OsStr, path: &Path) -> String {
+fn no_log(place: &Place, path: &Path) -> String {
     let shown = path.display();
-    let is_gzip = name.as_encoded_bytes().ends_with(b".gz");
     match place {
-        _ if is_gzip => format!("'{shown}' is the compressed copy of a rotated file"),
         Place::Mesos(_) => format!(
             "'{shown}' is no log of a container: in sandboxes stdout, stderr and their rotated siblings are collected; add --path for others"
         ),
