@@ -153,7 +153,6 @@ impl Stream {
                 || file.facts.size != inflated.size
                 || inflated.size == 0
                 || matches!(file.copy, Copied::Idle(_))
-                || !file.ended.is_empty()
             {
                 continue;
             }

@@ -70,3 +70,8 @@ fn a_compressed_copy_of_what_was_never_read_is_not_lost() {
     let more = [Append(0, vec![false, false]), copy_truncate(true), Kill(true), Gzip(0, 1)];
     play(&[&begin[..], &more].concat());
 }
+
+#[test]
+fn emptied_written_again_renamed_and_compressed_at_once() {
+    play(&[open(), Look, Truncate(0), open(), Rotate(0), Gzip(0, 1)]);
+}
