@@ -1,6 +1,6 @@
-//! The collector's limits: the table `[collector]` of a file, and the rates in it.
+//! How the collector reads, and its limits: the table `[collector]` of a file, and the rates in it.
 
-use sawlog_collector::{Config as Limits, OnLimit, RateRule};
+use sawlog_collector::{Config as Limits, Format, OnLimit, RateRule};
 use toml::de::{DeTable, DeValue};
 
 use super::file::{Placed, Reader, Value};
@@ -8,7 +8,9 @@ use super::origin::Effective;
 use super::values;
 
 /// Each key of the table, with an example of how it is written.
-pub(super) const KEYS: [(&str, &str); 6] = [
+pub(super) const KEYS: [(&str, &str); 8] = [
+    ("collector.format", r#"format = "auto""#),
+    ("collector.multiline", "multiline = true"),
     ("collector.in_flight_bytes", r#"in_flight_bytes = "16MiB""#),
     ("collector.pinned_bytes", r#"pinned_bytes = "256MiB""#),
     ("collector.spool_bytes", r#"spool_bytes = "4GiB""#),
@@ -29,9 +31,11 @@ pub(super) fn all_keys() -> impl Iterator<Item = (&'static str, &'static str)> {
     KEYS.into_iter().chain(RATE_KEYS)
 }
 
-/// The limits of a collector.
+/// The forms of lines, the limits of a collector.
 #[derive(Clone, Debug)]
 pub(crate) struct Collector {
+    format: Format,
+    multiline: bool,
     in_flight_bytes: u64,
     pinned_bytes: u64,
     spool_bytes: u64,
@@ -44,6 +48,8 @@ impl Default for Collector {
     fn default() -> Self {
         let limits = Limits::new("unused", "unused");
         Self {
+            format: limits.format,
+            multiline: limits.multiline,
             in_flight_bytes: limits.in_flight_bytes_max as u64,
             pinned_bytes: limits.pinned_bytes_max,
             spool_bytes: limits.spool_bytes_max,
@@ -57,6 +63,8 @@ impl Default for Collector {
 impl Collector {
     /// Sets the limits of a collector.
     pub(crate) fn apply(&self, limits: &mut Limits) {
+        limits.format = self.format;
+        limits.multiline = self.multiline;
         limits.in_flight_bytes_max = usize::try_from(self.in_flight_bytes).unwrap_or(usize::MAX);
         limits.pinned_bytes_max = self.pinned_bytes;
         limits.spool_bytes_max = self.spool_bytes;
@@ -79,6 +87,8 @@ impl Collector {
         });
         let rates: Vec<toml::Value> = rates.collect();
         vec![
+            ("collector.format", Some(toml::Value::String(format_name(self.format).to_owned()))),
+            ("collector.multiline", Some(toml::Value::Boolean(self.multiline))),
             ("collector.in_flight_bytes", Some(bytes(self.in_flight_bytes))),
             ("collector.pinned_bytes", Some(bytes(self.pinned_bytes))),
             ("collector.spool_bytes", Some(bytes(self.spool_bytes))),
@@ -107,6 +117,8 @@ fn shown(on_limit: OnLimit) -> toml::Value {
 /// What the table says; `None` where it is silent.
 #[derive(Debug, Default)]
 pub(super) struct CollectorTable {
+    format: Option<Placed<Format>>,
+    multiline: Option<Placed<bool>>,
     in_flight_bytes: Option<Placed<u64>>,
     pinned_bytes: Option<Placed<u64>>,
     spool_bytes: Option<Placed<u64>>,
@@ -121,6 +133,8 @@ impl CollectorTable {
         for (key, value) in table {
             let name = format!("collector.{}", key.get_ref());
             match name.as_str() {
+                "collector.format" => this.format = reader.parsed(&name, value, format),
+                "collector.multiline" => this.multiline = reader.boolean(&name, value),
                 "collector.in_flight_bytes" => {
                     this.in_flight_bytes = size(reader, &name, value, |bytes| Collector {
                         in_flight_bytes: bytes,
@@ -153,8 +167,12 @@ impl CollectorTable {
     /// What counts: the file, else the defaults.
     pub(super) fn pick(self, from: &mut Effective) -> Collector {
         let default = Collector::default();
+        let format = from.pick("collector.format", None, self.format);
+        let multiline = from.pick("collector.multiline", None, self.multiline);
         let mut number = |name, value, default| from.pick(name, None, value).unwrap_or(default);
         Collector {
+            format: format.unwrap_or(default.format),
+            multiline: multiline.unwrap_or(default.multiline),
             in_flight_bytes: number(
                 "collector.in_flight_bytes",
                 self.in_flight_bytes,
@@ -188,6 +206,28 @@ fn usable(collector: &Collector) -> Result<(), String> {
     limits.paths = vec!["/unused/*.log".to_owned()];
     collector.apply(&mut limits);
     limits.validate().map_err(|error| error.to_string())
+}
+
+/// The names of the forms.
+const FORMATS: [(&str, Format); 4] = [
+    ("auto", Format::Auto),
+    ("raw", Format::Raw),
+    ("docker", Format::Docker),
+    ("cri", Format::Cri),
+];
+
+fn format(text: &str) -> Result<Format, String> {
+    let found = FORMATS.into_iter().find(|(name, _)| *name == text);
+    found.map(|(_, format)| format).ok_or_else(|| {
+        format!(
+            "'{text}' is no form of lines: write \"auto\" (told by place or first line), \"raw\", \"docker\" or \"cri\""
+        )
+    })
+}
+
+fn format_name(format: Format) -> &'static str {
+    let found = FORMATS.into_iter().find(|(_, known)| *known == format);
+    found.map_or("auto", |(name, _)| name)
 }
 
 fn on_limit(text: &str) -> Result<OnLimit, String> {

@@ -301,7 +301,8 @@ fn all_that_is_wrong_about_kafka_is_said_too() {
 fn a_collectors_limits_come_from_its_table() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("s.toml");
-    let text = "[collector]\nspool_bytes = \"20GiB\"\npinned_bytes = 2097152\n[[collector.rate]]\n\
+    let text = "[collector]\nformat = \"cri\"\nmultiline = false\n\
+                spool_bytes = \"20GiB\"\npinned_bytes = 2097152\n[[collector.rate]]\n\
                 app = \"/shop/*\"\nbytes_per_second = 1000\non_limit = \"drop\"\n";
     std::fs::write(&file, text).unwrap();
     let (config, shown) = effective(&["--config", file.to_str().unwrap()]).unwrap();
@@ -309,6 +310,7 @@ fn a_collectors_limits_come_from_its_table() {
     config.collector.unwrap().apply(&mut limits);
     assert_eq!((limits.spool_bytes_max, limits.pinned_bytes_max), (20 << 30, 2 << 20));
     assert_eq!(limits.in_flight_bytes_max, 16 << 20);
+    assert_eq!((limits.format, limits.multiline), (sawlog_collector::Format::Cri, false));
     let on_limit = sawlog_collector::OnLimit::Drop;
     let rate =
         sawlog_collector::RateRule { app: "/shop/*".into(), bytes_per_second: 1000, on_limit };
@@ -322,7 +324,7 @@ fn a_collectors_limits_come_from_its_table() {
 fn all_that_is_wrong_about_the_collector_is_said_too() {
     let text = "[collector]\nspool_byte = 1\npinned_bytes = 5\nin_flight_bytes = \"x\"\n\
                 on_limit = \"wait\"\nrate = [{ app = \"[\", bytes_per_second = 1 }, { app = \"a\" }, 3,\n\
-                { ap = \"b\", app = \"b\", bytes_per_second = 0 }]\n";
+                { ap = \"b\", app = \"b\", bytes_per_second = 0 }]\nformat = \"k8s\"\n";
     let found = problems(text);
     for (part, place) in [
         ("unknown key `collector.spool_byte`: did you mean `collector.spool_bytes`?", "x.toml:2:1"),
@@ -334,9 +336,10 @@ fn all_that_is_wrong_about_the_collector_is_said_too() {
         ("`collector.rate` must not be of type integer", "x.toml:6:61"),
         ("unknown key `collector.rate.ap`: did you mean `collector.rate.app`?", "x.toml:7:3"),
         ("`collector.rate.bytes_per_second`: '0' is no size", "x.toml:7:43"),
+        ("`collector.format`: 'k8s' is no form of lines", "x.toml:8:10"),
     ] {
         let said = found.iter().any(|line| line.starts_with(place) && line.contains(part));
         assert!(said, "{place} {part:?} is not in\n{found:#?}");
     }
-    assert_eq!(found.len(), 9, "{found:#?}");
+    assert_eq!(found.len(), 10, "{found:#?}");
 }

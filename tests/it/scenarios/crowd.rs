@@ -173,7 +173,6 @@ fn more_events_than_the_kernel_keeps_lose_nothing() {
 }
 
 #[test]
-#[ignore = "needs event_overflows_total (cheap)"]
 fn an_overflow_of_events_is_counted() {
     let work = Work::new();
     let node = work.node().start();

@@ -140,7 +140,6 @@ fn filler() -> String {
 }
 
 #[test]
-#[ignore = "needs multi-line entries (formats)"]
 fn stack_traces_are_the_same_entries_live_and_in_a_backlog() {
     let work = Work::new();
     let lines: Vec<String> = ENTRIES.concat().iter().map(|line| format!("{line}\n")).collect();

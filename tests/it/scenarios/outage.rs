@@ -164,7 +164,6 @@ impl Outcome {
 }
 
 #[test]
-#[ignore = "needs pinned_bytes and the spool (pressure)"]
 fn what_is_deleted_during_an_outage_is_held_within_its_budget_and_spilled() {
     let Some(mut broker) = Broker::start(1, &[]) else { return };
     let work = Work::new();
@@ -176,7 +175,6 @@ fn what_is_deleted_during_an_outage_is_held_within_its_budget_and_spilled() {
 }
 
 #[test]
-#[ignore = "needs pinned_bytes, spool_bytes and loss that is declared (pressure)"]
 fn beyond_all_budgets_the_oldest_goes_first_and_is_told() {
     let Some(mut broker) = Broker::start(1, &[]) else { return };
     let work = Work::new();

@@ -126,7 +126,6 @@ fn a_reused_inode_on_overlayfs_is_another_file() {
 }
 
 #[test]
-#[ignore = "needs identity_changed_total (tail)"]
 fn why_a_reused_inode_is_another_file_is_counted() {
     let (node, same) = replaced(&Work::new());
     assert!(same, "the file system gave another inode");

@@ -74,7 +74,6 @@ fn appending(path: &Path) -> File {
 
 /// Run 1: what only the copy holds is read from there, and what was read is not read again.
 #[test]
-#[ignore = "needs copies that are recognised (tail)"]
 fn copytruncate_loses_and_repeats_nothing() {
     let mut it = Stopped::new(appending);
     it.writer.write_all(&u()).unwrap();
@@ -98,7 +97,6 @@ fn what_grew_again_beyond_the_old_offset_is_read_from_its_start() {
 
 /// Run 2 with bytes that were seen: the beginning of a line, which waited for its end.
 #[test]
-#[ignore = "needs truncated bytes to be declared (tail)"]
 fn the_beginning_of_a_line_that_was_truncated_is_told_as_lost() {
     let work = Work::new();
     let path = work.stdout(CONTAINER);
@@ -120,7 +118,6 @@ fn the_beginning_of_a_line_that_was_truncated_is_told_as_lost() {
 
 /// Run 3: a writer that does not append leaves a hole, which tells how much there was.
 #[test]
-#[ignore = "needs holes to be recognised (tail)"]
 fn a_hole_is_no_text_and_tells_what_was_lost() {
     let mut it = Stopped::new(|path| File::create(path).unwrap());
     it.writer.write_all(&u()).unwrap();

@@ -19,7 +19,6 @@ fn lag(node: &Node) -> f64 {
 }
 
 #[test]
-#[ignore = "needs sizes to be seen while nothing may be read, and truncated bytes to be declared (tail)"]
 fn lines_that_were_seen_and_not_read_are_told_as_lost() {
     let work = Work::new();
     let mut mock = Mock::start();
