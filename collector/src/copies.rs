@@ -68,7 +68,9 @@ impl Stream {
     /// Whether a file of which it is not known yet whether it is a copy stands behind `index`, or one
     /// whose old bytes are still looked for: the lines before them wait.
     pub(crate) fn is_undecided_behind(&self, index: usize) -> bool {
-        self.files[index + 1..].iter().any(is_undecided)
+        // A file that somebody is still compressing may take its time: nobody waits for that.
+        let is_compressed = |file: &TailFile| file.is_compressed_unknown() && !file.is_inflating();
+        self.files[index + 1..].iter().any(|file| is_undecided(file) && !is_compressed(file))
     }
 
     /// Is a new file a copy of one that is still there?

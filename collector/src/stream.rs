@@ -187,9 +187,12 @@ impl Stream {
         // What a file got after its end was taken for a cut line waits until that line is handed on:
         // a checkpoint cannot say that later bytes are acknowledged and earlier ones are not.
         let file = &self.files[index];
+        // What they hold is older than what follows.
         if file.is_inflating() {
-            // What it holds is older than what follows.
             return Ok(Step::Wait(turn.reader.now.monotonic));
+        }
+        if !file.ended.is_empty() {
+            return Ok(Step::Wait(turn.reader.now.monotonic + turn.config.join_after));
         }
         let may_not_be_read = is_undecided(file) || matches!(file.copy, Copied::Idle(_));
         if may_not_be_read || self.is_in_head(index) {

@@ -75,3 +75,9 @@ fn a_compressed_copy_of_what_was_never_read_is_not_lost() {
 fn emptied_written_again_renamed_and_compressed_at_once() {
     play(&[open(), Look, Truncate(0), open(), Rotate(0), Gzip(0, 1)]);
 }
+
+#[test]
+fn a_newer_file_waits_for_what_becomes_of_an_older_one() {
+    let begin = [open(), Look, Truncate(0), open(), Rotate(0), line(), copy_truncate(true)];
+    play(&[&begin[..], &[open(), open()]].concat());
+}
