@@ -70,6 +70,7 @@ fn ciphers_that_nobody_should_use_are_named_with_the_setting_and_tailing_goes_on
     let dir = work.temp().join("tls");
     std::fs::create_dir_all(&dir).unwrap();
     if !certificate(&dir) {
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "openssl makes no certificates");
         eprintln!("SKIPPED: no openssl that makes certificates, TLS to an agent is not tested");
         return;
     }
