@@ -18,9 +18,9 @@ fn the_usual_places_are_collected_and_named() {
         std::fs::write(path, text).unwrap();
     }
     let node = Setup::new(&dir.path().join("data")).arg("--look-under", &root).start();
-    eventually("Docker's", || node.count(r#"{app="c1-json"}"#), |n| *n == 1);
+    eventually("Docker's", || node.count(r#"{app="c1"}"#), |n| *n == 1);
     eventually("the agent's", || node.count(r#"{executor="E"}"#), |n| *n == 1);
-    assert_eq!(node.count(r#"{stream=~".+"}"#), 2, "nothing else is taken");
+    assert_eq!(node.count(r#"{host=~".+"}"#), 2, "nothing else is taken");
     let log = node.log();
     for (path, found) in [
         ("var/lib/mesos", "found"),
