@@ -88,6 +88,8 @@ pub(crate) struct Loop {
     started: i64,
     rescans: Periodic,
     sweeps: Periodic,
+    /// Looks at files while nothing may be read.
+    looks: Periodic,
     parkings: Periodic,
     lag: Periodic,
     secret_files: Periodic,
@@ -153,6 +155,7 @@ impl Loop {
             started: now.wall,
             rescans: Periodic::new(config.rescan_every, now.monotonic),
             sweeps: Periodic::new(config.sweep_every, now.monotonic),
+            looks: Periodic::new(config.sweep_every, now.monotonic),
             parkings: Periodic::new(PARK_EVERY, now.monotonic),
             lag: Periodic::new(LAG_EVERY, now.monotonic),
             secret_files: Periodic::new(SECRET_FILES_EVERY, now.monotonic),

@@ -28,6 +28,9 @@ enum Ended {
 impl Loop {
     /// Reads in rounds over the streams, each its share of bytes.
     pub(super) fn read(&mut self, now: Now) {
+        if !self.has_room() && self.looks.due(now.monotonic).is_some() {
+            self.look_at_waiting(now);
+        }
         let mut budget = STEP_BYTES;
         // Each stream at most once a step, unless it has more to give.
         let mut turns = self.schedule.len();
@@ -37,6 +40,24 @@ impl Loop {
             let cost = self.round(round, now);
             self.schedule.charge(round, cost);
             budget -= cost;
+        }
+    }
+
+    /// Looks at the files of streams that wait while nothing may be read: what was seen of them and is
+    /// gone later can be declared.
+    fn look_at_waiting(&mut self, now: Now) {
+        let waiting: Vec<StreamId> = self.schedule.waiting().collect();
+        for id in waiting {
+            let Some(mut stream) = self.streams.by_id.remove(&id) else { continue };
+            let node = stream.node;
+            let relist = self.with_reader(&mut Vec::new(), now, |turn| {
+                stream.observe_from(0, turn);
+                turn.relist
+            });
+            self.streams.by_id.insert(id, stream);
+            if relist {
+                self.tree.look_for_copies(node);
+            }
         }
     }
 

@@ -58,6 +58,11 @@ impl Schedule {
         self.waiting.is_empty()
     }
 
+    /// The streams that wait, in no order.
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = StreamId> {
+        self.waiting.keys().copied()
+    }
+
     /// Lets a stream wait for its turn. One that waits already keeps its place, unless it is more
     /// urgent now.
     pub(crate) fn wait(&mut self, stream: StreamId, class: Class) {

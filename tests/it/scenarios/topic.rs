@@ -65,8 +65,10 @@ impl Topic {
     pub(super) fn sample(&mut self, collector: &Node) {
         // Asked before the topic is read: what is acknowledged later does not count.
         let acknowledged = collector.metric("sawlog_collector_acked_bytes_total") as u64;
+        // What the spool has is acknowledged too.
+        let spilled = collector.metric("sawlog_collector_spilled_bytes_total") as u64;
         if self.read() {
-            let stored = self.received.source_bytes();
+            let stored = self.received.source_bytes() + spilled;
             assert!(acknowledged <= stored, "{acknowledged} acknowledged of {stored} bytes stored");
         }
     }
