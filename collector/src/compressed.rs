@@ -39,7 +39,6 @@ impl Stream {
             return Ok(Some(at));
         }
         let now = turn.reader.now.monotonic;
-        let places = self.places(index, turn);
         let file = &self.files[index];
         let Some(gz) = &file.gz else { return Ok(None) };
         if !gz.borrow().is_begun() {
@@ -48,11 +47,14 @@ impl Stream {
             if std::sync::Arc::strong_count(&slot) > INFLATING_MAX + 2 {
                 return Ok(Some(now + SLOT_AFTER));
             }
-            gz.borrow_mut().begin(&file.file, places, slot)?;
+            gz.borrow_mut().begin(&file.file, self.places(turn), slot)?;
         }
         let inflated = gz.borrow_mut().pass(&file.file, PASS_BYTES)?;
         let Some(inflated) = inflated else { return Ok(Some(now)) };
         self.inflated(index, &inflated, turn)?;
+        if let Some(gz) = &self.files[index].gz {
+            gz.borrow_mut().forget_places();
+        }
         Ok(None)
     }
 
@@ -70,11 +72,8 @@ impl Stream {
         }
     }
 
-    /// What is known of files that are not open, or no longer hold their bytes.
-    fn places(&self, index: usize, turn: &Turn<'_, '_>) -> Vec<Place> {
-        if self.files[index].gz.as_ref().is_none_or(|gz| gz.borrow().is_begun()) {
-            return Vec::new();
-        }
+    /// What is known of files that are not open, or no longer hold their bytes; the newest first.
+    fn places(&self, turn: &Turn<'_, '_>) -> Vec<Place> {
         let open = |progress: &&Progress| {
             self.files.iter().all(|file| {
                 file.identity != progress.file || file.truncations != progress.truncations
@@ -84,7 +83,7 @@ impl Stream {
         let mut places: Vec<Place> = ended
             .map(|ended| Place::new(ended.of, ended.read_to, ended.tail, ended.prefix))
             .collect();
-        let known = turn.checkpoints.of_stream(self.source.id).filter(open);
+        let known = turn.checkpoints.of_stream(self.source.id).into_iter().filter(open);
         places.extend(known.filter(|known| !known.finished).map(Place::of_progress));
         places
     }

@@ -17,6 +17,7 @@ use crate::reader::Lines;
 use crate::stream::{Stream, Turn};
 use crate::sys::Writers;
 use crate::tail::{Copied, Ended, TailFile};
+use crate::tail_hash::{PREFIX_BYTES, PrefixHash};
 
 /// How many generations of one file wait for a listing at most, if it is truncated again and again.
 const ENDED_MAX: usize = 16;
@@ -199,11 +200,23 @@ impl Stream {
             }
             None => self.copy_of(index, &ended)?,
         };
-        if copy.is_none() && self.is_inflating() {
+        // Which it is, and how much it holds, is not known before it is inflated.
+        if copy.map_or(self.is_inflating(), |at| self.files[at].is_compressed_unknown()) {
             return Ok(Some(now + turn.config.join_after));
         }
         if let Some(copy) = copy {
+            let truncations = self.files[copy].truncations;
             self.observe(copy, turn)?;
+            if self.files[copy].truncations != truncations {
+                // Overwritten meanwhile: it may hold something else now.
+                return Ok(Some(now));
+            }
+            if !may_still_hold(&self.files[copy], &ended)? {
+                // Overwritten while it was not open.
+                self.files[copy].begin_again(now);
+                self.truncated(copy, turn);
+                return Ok(Some(now));
+            }
             if let Some(wait) = self.being_written(copy, turn) {
                 return Ok(Some(wait));
             }
@@ -365,6 +378,21 @@ fn may_be_copy(copy: &TailFile, original: &TailFile) -> bool {
         _ => true,
     };
     is_older_by_name && is_born_after(&copy.key(), &original.key())
+}
+
+/// Whether an idle copy may still hold a generation: of what it is long enough for, it holds what was
+/// read of that.
+fn may_still_hold(copy: &TailFile, ended: &Ended) -> io::Result<bool> {
+    let size = copy.facts.size;
+    if copy.gz.is_some() || !matches!(copy.copy, Copied::Idle(_)) || ended.read_to == 0 {
+        return Ok(true);
+    }
+    if size >= ended.read_to && !copy.holds(ended.read_to, ended.tail)? {
+        return Ok(false);
+    }
+    let is_long = size >= ended.read_to.min(PREFIX_BYTES as u64);
+    let is_known = ended.prefix != PrefixHash::UNKNOWN;
+    Ok(!is_long || !is_known || copy.begins_with(ended.read_to, ended.prefix)?)
 }
 
 /// Whether all of a file is in another one, as far as its beginning and its end tell.

@@ -17,8 +17,8 @@ const WINDOW_BYTES: usize = 512 * 1024;
 const CHUNK_BYTES: usize = 64 * 1024;
 /// No compressed byte stands for more than this many.
 const RATIO_MAX: u64 = 1032;
-/// The most places that are compared with what inflates.
-const PLACES_MAX: usize = 256;
+/// The most places that are compared with what inflates (some 10 MiB); the first ones count.
+const PLACES_MAX: usize = 64 * 1024;
 
 /// Bytes of a file that were acknowledged or read, of which a compressed file may be a copy.
 #[derive(Clone, Copy, Debug)]
@@ -127,6 +127,11 @@ impl Gz {
     /// The places that the file holds.
     pub(crate) fn matches(&self) -> impl Iterator<Item = &Place> {
         self.places.iter().filter(|place| place.matches)
+    }
+
+    /// Nobody asks for matches any more.
+    pub(crate) fn forget_places(&mut self) {
+        self.places = Vec::new();
     }
 
     /// Gives the memory back.

@@ -236,14 +236,19 @@ impl Stream {
         let file = &mut self.files[index];
         file.decisions.note(turn.reader.now.wall, Decision::Truncated(file.truncations));
         let (now, key) = (file.own_generation(), file.key());
-        if let Some(ended) = file.ended.last_mut() {
+        let before = file.truncations.checked_sub(1);
+        let mut ended_at = 0;
+        // An idle copy has none: it was nobody's source. An older one goes on waiting.
+        if let Some(ended) = file.ended.last_mut().filter(|one| Some(one.truncations) == before) {
             ended.listings = self.listings;
             if let Some(head) = &mut self.head {
                 head.give_back(key, ended);
             }
-            let wall = turn.reader.now.wall;
-            turn.checkpoints.history.note_truncation(&now, ended.size_seen, wall);
+            ended_at = ended.size_seen;
         }
+        // Without it a restart would take the new bytes for what the file held before.
+        let wall = turn.reader.now.wall;
+        turn.checkpoints.history.note_truncation(&now, ended_at, wall);
         if self.head.as_ref().is_some_and(LineHead::is_empty) {
             self.head = None;
         }
@@ -555,10 +560,9 @@ impl Stream {
     pub(crate) fn quiet_files(&self, checkpoints: &Checkpoints) -> impl Iterator<Item = &TailFile> {
         let in_head = self.head.as_ref();
         self.files.iter().filter(move |file| {
-            let is_busy = file.unread() > 0 || file.inside_cut || file.name.is_none();
             let is_joined =
                 in_head.is_some_and(|head| head.holds(file) || head.continued_in == file.key());
-            !is_busy && !is_joined && is_acknowledged(file, checkpoints)
+            !is_busy(file) && !is_joined && is_acknowledged(file, checkpoints)
         })
     }
 
@@ -598,10 +602,48 @@ fn note_finished(file: &TailFile, turn: &mut Turn<'_, '_>) {
     }
 }
 
+/// Whether something of a file is still to be read or decided, or only its descriptor leads to it.
+fn is_busy(file: &TailFile) -> bool {
+    is_undecided(file) || file.unread() > 0 || file.inside_cut || file.name.is_none()
+}
+
 /// Whether everything that was read of a file is acknowledged.
 fn is_acknowledged(file: &TailFile, checkpoints: &Checkpoints) -> bool {
     file.read_to == 0
         || checkpoints.get(&file.identity).is_some_and(|progress| {
             progress.truncations == file.truncations && progress.offset >= file.read_to
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::rotation::Age;
+    use crate::tail::tests::{START, open};
+
+    use super::*;
+
+    #[test]
+    fn a_file_of_which_something_is_undecided_is_not_quiet() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let path = dir.path().join("f");
+        std::fs::write(&path, "one\n").expect("write");
+        let read = || {
+            let mut file = open(&path);
+            let age: Age = 1;
+            file.name = Some(("f".into(), age));
+            file.copy = Copied::No;
+            file.read_to = 4;
+            file
+        };
+        assert!(!is_busy(&read()));
+        let mut waits_for_inflation = read();
+        waits_for_inflation.read_to = 0;
+        waits_for_inflation.set_compressed();
+        assert!(is_busy(&waits_for_inflation));
+        let mut emptied = read();
+        emptied.facts.size = 0;
+        emptied.begin_again(START.monotonic);
+        assert_eq!(emptied.unread(), 0);
+        assert!(is_busy(&emptied));
+    }
 }

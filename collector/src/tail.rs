@@ -164,15 +164,18 @@ impl TailFile {
         if let Some(gz) = &self.gz {
             gz.borrow_mut().is_ready = true;
         }
-        if let Some(stood_at) = self.stood_at.take()
-            && self.holds(stood_at.offset, stood_at.tail)?
-        {
-            self.take_position(&stood_at);
-            self.copy = match self.copy {
-                Copied::Idle(of) => Copied::Active(of),
-                Copied::Unknown => Copied::No,
-                other => other,
-            };
+        if let Some(stood_at) = self.stood_at.take() {
+            if self.holds(stood_at.offset, stood_at.tail)? {
+                self.take_position(&stood_at);
+                self.copy = match self.copy {
+                    Copied::Idle(of) => Copied::Active(of),
+                    Copied::Unknown => Copied::No,
+                    other => other,
+                };
+            } else {
+                // Written anew since: what it was a copy of tells nothing any more.
+                self.set_copy(Copied::Unknown);
+            }
         }
         self.in_hole = false;
         Ok(())
@@ -209,7 +212,8 @@ impl TailFile {
     /// [`Self::observe`] to find.
     pub(crate) fn look(&mut self, now: Duration) -> io::Result<()> {
         let found = facts(&self.file)?;
-        if found.size > self.facts.size {
+        // The size of a compressed file is that of what it inflates to.
+        if self.gz.is_none() && found.size > self.facts.size {
             self.changed_at = now;
             self.probe = Probe::new();
             self.facts = found;

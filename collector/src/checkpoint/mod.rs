@@ -150,10 +150,12 @@ impl Checkpoints {
         if birth_time == 0 || file.birth_time != birth_time { None } else { self.get(file) }
     }
 
-    /// All files of a stream.
-    pub(crate) fn of_stream(&self, stream: StreamId) -> impl Iterator<Item = &Progress> {
-        let all = self.entries.values().map(|entry| &entry.progress);
-        all.filter(move |progress| progress.stream == stream)
+    /// All files of a stream, the one that was acknowledged last first.
+    pub(crate) fn of_stream(&self, stream: StreamId) -> Vec<&Progress> {
+        let all = self.entries.values();
+        let mut found: Vec<&Entry> = all.filter(|entry| entry.progress.stream == stream).collect();
+        found.sort_unstable_by_key(|entry| std::cmp::Reverse(entry.sequence));
+        found.into_iter().map(|entry| &entry.progress).collect()
     }
 
     /// The file is gone for ever. What is known of it may still tell that another file is its

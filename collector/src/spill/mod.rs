@@ -130,6 +130,12 @@ impl Spool {
         self.open.as_ref().is_none_or(OpenSpool::is_empty)
     }
 
+    /// As if the disk had become full a moment ago.
+    #[cfg(test)]
+    fn fill_disk(&mut self) {
+        self.open.as_mut().expect("begun").fill_disk();
+    }
+
     /// Removes the directory.
     fn end(&mut self) {
         self.open = None;

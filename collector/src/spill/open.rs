@@ -113,11 +113,24 @@ impl OpenSpool {
             return;
         }
         let mut losses = Losses::default();
-        let lost = losses.add(message).expect("it was encoded a moment ago");
+        let lost = losses.add(message.clone()).expect("it was encoded a moment ago");
         if is_spilled {
             count_lost(lost, metrics);
         }
-        self.declare(losses, Lost::Batch(number), now);
+        let messages = losses.into_messages();
+        if messages.is_empty() {
+            // There is nothing in it that could be lost, and next to nothing it needs room for.
+            self.push(message, What::Batch { number, is_spilled, stored: false }, now);
+            return;
+        }
+        self.declare(messages, Lost::Batch(number), now);
+    }
+
+    /// As if the disk let the spool become no larger than it is.
+    #[cfg(test)]
+    pub(super) fn fill_disk(&mut self) {
+        let used = self.bytes();
+        self.room.set_most(used);
     }
 
     /// Gives up the oldest until there is room; `false` if there is none for so many bytes at all.
@@ -127,9 +140,9 @@ impl OpenSpool {
         now: Duration,
         metrics: &Metrics,
     ) -> Result<bool, ConsumeError> {
+        let most = self.room.bytes_max(self.bytes(), now);
         loop {
             let used = self.bytes();
-            let most = self.room.bytes_max(used, now);
             if used + bytes <= most {
                 return Ok(true);
             }
@@ -178,7 +191,7 @@ impl OpenSpool {
         count_lost(lost, metrics);
         self.offsets.give_up(upto);
         self.replay.skip_to(upto)?;
-        self.declare(losses, Lost::From(from), now);
+        self.declare(losses.into_messages(), Lost::From(from), now);
         Ok(true)
     }
 
@@ -200,8 +213,7 @@ impl OpenSpool {
         }
     }
 
-    fn declare(&mut self, losses: Losses, what: Lost, now: Duration) {
-        let messages = losses.into_messages();
+    fn declare(&mut self, messages: Vec<Bytes>, what: Lost, now: Duration) {
         if messages.is_empty() {
             return;
         }

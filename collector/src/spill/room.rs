@@ -15,24 +15,33 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 pub(super) struct Room {
     dir: PathBuf,
     limit: u64,
-    /// What the disk has beyond what stays free, as last looked at.
-    spare: u64,
+    /// How large the disk lets the spool become, as last looked at, in bytes. Between two looks it stays
+    /// the same, whatever the spool gives up: what is removed is free for what comes.
+    most: Option<u64>,
     looks: Periodic,
 }
 
 impl Room {
     pub(super) fn new(dir: &Path, limit: u64, now: Duration) -> Self {
-        let spare = spare(dir).unwrap_or(limit);
-        Self { dir: dir.to_owned(), limit, spare, looks: Periodic::new(LOOK_EVERY, now) }
+        Self { dir: dir.to_owned(), limit, most: None, looks: Periodic::new(LOOK_EVERY, now) }
     }
 
     /// How many bytes the spool may have, which has `used` now.
     pub(super) fn bytes_max(&mut self, used: u64, now: Duration) -> u64 {
-        if self.looks.due(now).is_some() {
+        let is_due = self.looks.due(now).is_some();
+        let most = match self.most.filter(|_| !is_due) {
+            Some(most) => most,
             // Where the disk does not tell, the write itself will.
-            self.spare = spare(&self.dir).unwrap_or(self.limit);
-        }
-        self.limit.min(used.saturating_add(self.spare))
+            None => used.saturating_add(spare(&self.dir).unwrap_or(self.limit)),
+        };
+        self.most = Some(most);
+        self.limit.min(most)
+    }
+
+    /// As if the last look had found that the disk lets the spool become so large.
+    #[cfg(test)]
+    pub(super) fn set_most(&mut self, most: u64) {
+        self.most = Some(most);
     }
 }
 
@@ -65,7 +74,10 @@ mod tests {
         let dir = tempfile::tempdir().expect("temp dir");
         let mut room = Room::new(dir.path(), 1000, Duration::ZERO);
         assert!(room.bytes_max(500, Duration::from_secs(5)) <= 1000);
-        room.spare = 7;
+        room.set_most(507);
         assert_eq!(room.bytes_max(500, Duration::from_secs(5)), 507);
+        assert_eq!(room.bytes_max(20, Duration::from_secs(5)), 507, "until it looks again");
+        let looked = room.bytes_max(500, Duration::from_secs(7));
+        assert!((500..=1000).contains(&looked) && looked != 507, "{looked}");
     }
 }

@@ -129,6 +129,39 @@ fn the_oldest_makes_room_and_is_declared_to_the_byte() {
     assert_eq!(bytes, (0..lost).collect());
 }
 
+/// What is given up for one batch is as much as it needs, and not all that is there.
+#[test]
+fn a_disk_that_gets_full_costs_the_oldest_and_no_more() {
+    let data = tempfile::tempdir().expect("temp dir");
+    let mut s = setup(data.path(), 20_000, Faults::default());
+    for from in (0..40).step_by(5) {
+        s.store(from..from + 5, true);
+        s.durable(5);
+    }
+    let lost = |s: &Setup| s.metrics.lost_bytes.with_label_values(&["budget"]).get();
+    assert_eq!(lost(&s), 0);
+    s.spool.fill_disk();
+    s.store(40..41, true);
+    s.durable(1);
+    let lost = lost(&s);
+    assert!((10..=100).contains(&lost), "{lost} bytes are lost");
+    s.deliver();
+    assert_eq!(s.delivered(PieceKind::Text).len() as u64 * 10 + lost, 410);
+}
+
+#[test]
+fn a_batch_without_anything_to_lose_is_stored_where_there_is_no_room() {
+    let data = tempfile::tempdir().expect("temp dir");
+    let mut s = setup(data.path(), 10, Faults::default());
+    s.spool.begin(s.now).expect("opens");
+    let message = batch_of(&[]);
+    let batch = ToSpool { number: 3, message, source_bytes: 0, is_spilled: true };
+    s.spool.store(batch, s.now, &s.metrics);
+    s.durable(1);
+    s.deliver();
+    assert_eq!(s.metrics.lost_bytes.with_label_values(&["budget"]).get(), 0);
+}
+
 #[test]
 fn a_batch_for_which_there_is_never_room_is_declared_at_once() {
     let data = tempfile::tempdir().expect("temp dir");

@@ -27,6 +27,8 @@ pub(crate) enum Copied {
 pub(crate) struct Ended {
     pub of: GenerationRef,
     pub generation: GenerationId,
+    /// How often the file itself had been truncated then.
+    pub truncations: u64,
     /// Everything before it was handed on.
     pub read_to: u64,
     pub inside_cut: bool,
@@ -104,6 +106,7 @@ impl TailFile {
         Ended {
             of,
             generation: of.id(),
+            truncations: progress.truncations,
             read_to: progress.offset,
             inside_cut: progress.inside_cut,
             tail: progress.tail,
@@ -179,6 +182,7 @@ impl TailFile {
             self.ended.push(Ended {
                 of: self.generation_ref(),
                 generation: self.generation,
+                truncations: self.truncations,
                 read_to: self.read_to,
                 inside_cut: self.inside_cut,
                 tail: self.tail,
@@ -190,7 +194,8 @@ impl TailFile {
             });
         }
         self.truncations += 1;
-        self.copy = Copied::No;
+        // It may be overwritten with the next copy.
+        self.copy = Copied::Unknown;
         self.generation = self.generation_ref().id();
         self.before = None;
         self.size_seen = self.facts.size;

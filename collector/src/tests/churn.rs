@@ -33,6 +33,8 @@ pub(super) enum Action {
         /// Whether something is written between the two.
         late: bool,
     },
+    /// As before, but over the copy that was made before, if there is one.
+    CopyOver(usize),
     /// A file of that age.
     Unlink(usize, usize),
     Gzip(usize, usize),
@@ -66,6 +68,7 @@ fn actions() -> impl Strategy<Value = Vec<Action>> {
         2 => one.clone().prop_map(Action::Truncate),
         4 => (one.clone(), any::<bool>(), any::<bool>())
             .prop_map(|(stream, look, late)| Action::CopyTruncate { stream, look, late }),
+        2 => one.clone().prop_map(Action::CopyOver),
         1 => (one.clone(), 0..4usize).prop_map(|(file, age)| Action::Unlink(file, age)),
         2 => (one, 1..4usize).prop_map(|(file, age)| Action::Gzip(file, age)),
         5 => Just(Action::Look),
@@ -120,6 +123,8 @@ struct Written {
 struct OneFile {
     tokens: Vec<usize>,
     gz: bool,
+    /// It was copied from the file that is written, and is younger.
+    is_copy: bool,
 }
 
 impl Written {
@@ -170,7 +175,24 @@ impl Written {
     fn copy(&mut self, f: &Fixture) {
         self.shift(f);
         f.copy(&self.path(0), &self.path(1));
-        self.files[1] = self.files[0].clone();
+        self.copied();
+    }
+
+    fn copied(&mut self) {
+        let original = self.files[0].clone().unwrap_or_default();
+        self.files[1] = Some(OneFile { is_copy: true, ..original });
+    }
+
+    /// Copies over the copy before; `false` if there is none.
+    fn copy_over(&mut self, f: &Fixture, is_up: bool) -> bool {
+        let one = self.files.get(1).and_then(Option::as_ref);
+        if !one.is_some_and(|file| file.is_copy && !file.gz) {
+            return false;
+        }
+        f.copy(&self.path(0), &self.path(1));
+        self.destroy(1, is_up);
+        self.copied();
+        true
     }
 
     fn truncate(&mut self, f: &Fixture, is_up: bool) {
@@ -289,6 +311,7 @@ impl World {
             Action::CopyTruncate { stream, look, late } => {
                 self.copy_truncate(*stream, *look, *late);
             }
+            Action::CopyOver(stream) => self.copy_over(*stream),
             Action::Unlink(stream, age) => self.unlink(*stream, *age),
             Action::Gzip(stream, age) => {
                 if self.written[*stream].files.len() > *age {
@@ -338,6 +361,17 @@ impl World {
         self.written[stream].truncate(&self.f, self.is_up);
     }
 
+    fn copy_over(&mut self, stream: usize) {
+        let one = &mut self.written[stream];
+        if one.files[0].is_none() || one.fragile {
+            return;
+        }
+        if !one.copy_over(&self.f, self.is_up) {
+            one.copy(&self.f);
+        }
+        one.truncate(&self.f, self.is_up);
+    }
+
     fn unlink(&mut self, stream: usize, age: usize) {
         let one = &mut self.written[stream];
         if one.files.get(age).is_none_or(Option::is_none) {
@@ -345,8 +379,11 @@ impl World {
         }
         if age == 0 {
             one.writer = None;
+            one.files.iter_mut().flatten().for_each(|file| file.is_copy = false);
+        }
+        if age == 0 || one.is_emptied {
             // A copy is known beside its original only.
-            for file in one.files.iter().skip(1).flatten() {
+            for file in one.files.iter().skip(age + 1).flatten() {
                 for number in &file.tokens {
                     one.tokens[*number].may_repeat = true;
                 }

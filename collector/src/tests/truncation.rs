@@ -263,3 +263,56 @@ fn the_beginning_of_a_cut_line_that_is_truncated_away_is_lost() {
     assert_eq!(f.stdout(), ["1", "only", "2"]);
     assert_eq!(f.lost("truncated"), 4);
 }
+
+/// `cp` onto the copy before: the same inode each time.
+#[test]
+fn a_copy_that_is_overwritten_by_the_next_one_is_a_copy_again() {
+    for restart in [false, true] {
+        let mut f = Fixture::new();
+        let mut all = String::new();
+        for round in 0..5 {
+            let (read, unread) = (lines(&format!("R{round}"), 30), lines(&format!("U{round}"), 3));
+            f.append(&out(""), &read);
+            f.wait(SECOND);
+            if restart {
+                f.kill();
+            }
+            f.append(&out(""), &unread);
+            f.copy(&out(""), &out(".1"));
+            f.truncate(&out(""));
+            if restart {
+                f.start();
+            }
+            f.wait(20 * SECOND);
+            all += &(read + &unread);
+        }
+        f.restart();
+        f.wait(20 * SECOND);
+        assert_eq!(f.stdout(), expected(&[&all]));
+        assert_eq!((f.duplicates(), f.lost("truncated")), (0, 0));
+        assert_eq!(f.metrics.read_bytes.get() as usize, all.len(), "nothing is read twice");
+    }
+}
+
+/// The copy is overwritten while its original is still there, so that nothing was read from it.
+#[test]
+fn an_idle_copy_that_is_overwritten_is_known_after_a_restart() {
+    let mut f = Fixture::new();
+    let (a, b, c) = (lines("A", 130), lines("B", 90), lines("C", 2));
+    f.append(&out(""), &a);
+    f.pump();
+    f.copy(&out(""), &out(".1"));
+    f.wait(20 * SECOND);
+    f.truncate(&out(""));
+    f.append(&out(""), &b);
+    f.copy(&out(""), &out(".1"));
+    f.wait(20 * SECOND);
+    f.restart();
+    f.wait(20 * SECOND);
+    f.append(&out(""), &c);
+    f.copy(&out(""), &out(".1"));
+    f.truncate(&out(""));
+    f.wait(20 * SECOND);
+    assert_eq!(f.stdout(), expected(&[&a, &b, &c]));
+    assert_eq!((f.duplicates(), f.lost("truncated")), (0, 0));
+}
