@@ -12,6 +12,7 @@ use rustix::fs::FileType;
 use super::facts::{Ids, is_name};
 use super::known::Metadata;
 use super::metrics::MesosMetrics;
+use crate::directory;
 use crate::identity::{InodeKey, facts_of_path};
 use crate::rotation;
 
@@ -78,7 +79,7 @@ impl GeneratedFiles {
     /// # Errors
     /// It cannot be made.
     pub(super) fn create(&self) -> io::Result<()> {
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.root)
+        directory::create_private(&self.root)
     }
 
     /// Adds whole lines to a container's log. `nested` is the container below the run's.
