@@ -15,6 +15,9 @@ use crate::rotation::{self, Age};
 /// Mesos nests containers at most this deep.
 pub(crate) const NESTING_MAX: usize = 32;
 
+/// How the ids of containers of command health checks begin.
+pub(crate) const CHECK: &str = "check-";
+
 /// What a directory is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Layer {
@@ -139,7 +142,7 @@ impl Place {
 
     fn container(&self, name: &[u8]) -> Option<Place> {
         // Command health checks come and go every few seconds; nobody wants their output.
-        if name.starts_with(b"check-") || self.nesting >= NESTING_MAX {
+        if name.starts_with(CHECK.as_bytes()) || self.nesting >= NESTING_MAX {
             return None;
         }
         let container = if self.container.is_empty() {
