@@ -105,11 +105,11 @@ pub(crate) struct MesosArgs {
     #[arg(long, value_name = "URL", value_parser = agent_url)]
     #[arg(env = "SAWLOG_MESOS_AGENT_URL", hide_env_values = true)]
     pub(crate) mesos_agent_url: Option<String>,
-    /// Ask it as the principal, and with the secret, in this file
+    /// Ask it as the principal, and with the secret, in this file; needs --mesos-agent-url
     #[arg(long, value_name = "FILE")]
     #[arg(env = "SAWLOG_MESOS_CREDENTIAL_FILE", hide_env_values = true)]
     pub(crate) mesos_credential_file: Option<PathBuf>,
-    /// Ask it with the bearer token in this file
+    /// Ask it with the bearer token in this file; needs --mesos-agent-url
     #[arg(long, value_name = "FILE", env = "SAWLOG_MESOS_TOKEN_FILE", hide_env_values = true)]
     pub(crate) mesos_token_file: Option<PathBuf>,
     /// Trust an agent whose certificate one in this file (PEM) has signed

@@ -66,6 +66,8 @@ impl PipeArgs {
                 WhenFull::DropOldest => pipe::WhenFull::DropOldest,
                 WhenFull::Block => pipe::WhenFull::Block,
             },
+            // As Mesos' own loggers have it.
+            mode: 0o644,
             collectors: self.collector.clone().map_or(own.to_vec(), |collector| vec![collector]),
         }
     }

@@ -8,10 +8,11 @@
 //! user may link only what is theirs is the kernel's `fs.protected_hardlinks`.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Dir, FileType, Mode, OFlags, ResolveFlags, open, openat, openat2};
@@ -31,6 +32,7 @@ pub(crate) struct Entry {
     pub kind: FileType,
 }
 
+const PRIVATE: u32 = 0o700;
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 /// A file that is only looked at: a device or a FIFO is told nothing.
 const LOOK: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
@@ -57,6 +59,19 @@ pub(crate) fn is_shortage(error: &io::Error) -> bool {
 /// Opens a directory that the operator named: symlinks on the way are the operator's.
 pub(crate) fn open_root(path: &Path) -> io::Result<OwnedFd> {
     Ok(open(path, DIRECTORY, Mode::empty())?)
+}
+
+/// Makes a directory, with those above it, that only its owner may use; one that is there becomes so.
+pub(crate) fn create_private(path: &Path) -> io::Result<()> {
+    if let Some(above) = path.parent() {
+        std::fs::create_dir_all(above)?;
+    }
+    match std::fs::DirBuilder::new().mode(PRIVATE).create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            std::fs::set_permissions(path, Permissions::from_mode(PRIVATE))
+        }
+        made => made,
+    }
 }
 
 /// Opens a directory below a root: what a task wrote may be a symlink to anywhere.
@@ -92,7 +107,7 @@ fn is_no_answer(error: Errno) -> bool {
 fn descend(root: OwnedFd, path: &Path) -> io::Result<OwnedFd> {
     let mut directory = root;
     for name in path {
-        if name == ".." {
+        if name == ".." || name == "/" {
             return Err(Errno::XDEV.into());
         }
         directory =
@@ -181,9 +196,21 @@ mod tests {
         symlink("real", dir.path().join("link")).expect("symlink");
         let descend = |path: &str| descend(open_root(dir.path()).expect("root"), Path::new(path));
         assert!(descend("real/inner").is_ok());
-        for path in ["link", "link/inner", "real/..", "real/../../etc", "none"] {
+        for path in ["link", "link/inner", "real/..", "real/../../etc", "/", "/etc", "none"] {
             assert!(descend(path).is_err(), "{path}");
         }
+    }
+
+    #[test]
+    fn a_private_directory_is_its_owners_alone_even_if_it_was_not() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let path = dir.path().join("above/private");
+        create_private(&path).expect("made");
+        let mode = || path.metadata().expect("stat").permissions().mode() & 0o777;
+        assert_eq!(mode(), 0o700);
+        std::fs::set_permissions(&path, Permissions::from_mode(0o755)).expect("chmod");
+        create_private(&path).expect("tightened");
+        assert_eq!(mode(), 0o700);
     }
 
     #[test]

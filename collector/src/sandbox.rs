@@ -13,7 +13,10 @@ use crate::place::Source;
 use crate::rotation::{self, Age};
 
 /// Mesos nests containers at most this deep.
-const NESTING_MAX: usize = 32;
+pub(crate) const NESTING_MAX: usize = 32;
+
+/// How the ids of containers of command health checks begin.
+pub(crate) const CHECK: &str = "check-";
 
 /// What a directory is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +55,8 @@ pub(crate) struct Place {
     inside: Box<[u8]>,
     /// Whether this is the tree of what we write about containers, not of what they write.
     generated: bool,
+    /// Whether this is the tree of what the journal told, beside the containers' own files.
+    is_journal: bool,
     metadata: Arc<Metadata>,
 }
 
@@ -68,6 +73,7 @@ impl Place {
             nesting: 0,
             inside: none,
             generated: false,
+            is_journal: false,
             metadata,
         }
     }
@@ -75,6 +81,12 @@ impl Place {
     /// A tree of the same layout with the streams that we write of the agent's containers.
     pub(crate) fn generated(metadata: Arc<Metadata>) -> Self {
         Self { generated: true, ..Self::work_dir(metadata) }
+    }
+
+    /// A tree of the same layout with what containers wrote to the journal. A container may write to
+    /// files as well, so these are streams of their own.
+    pub(crate) fn journal(metadata: Arc<Metadata>) -> Self {
+        Self { is_journal: true, ..Self::work_dir(metadata) }
     }
 
     /// Whether the files here are ours.
@@ -130,7 +142,7 @@ impl Place {
 
     fn container(&self, name: &[u8]) -> Option<Place> {
         // Command health checks come and go every few seconds; nobody wants their output.
-        if name.starts_with(b"check-") || self.nesting >= NESTING_MAX {
+        if name.starts_with(CHECK.as_bytes()) || self.nesting >= NESTING_MAX {
             return None;
         }
         let container = if self.container.is_empty() {
@@ -154,7 +166,9 @@ impl Place {
 
     /// The stream of a log here.
     pub(crate) fn source(&self, host: &str, base: &OsStr) -> Source {
-        let file = [&self.inside, base.as_bytes()].concat();
+        let source: &[u8] = if self.is_journal { b"journal/" } else { b"" };
+        let file = [source, &self.inside, base.as_bytes()].concat();
+        let is_plain = self.inside.is_empty() && !self.is_journal;
         let (agent, framework) = (&self.agent, &self.framework);
         let id = StreamId::of_file(agent, framework, &self.executor, &self.container, &file);
         let known = self.metadata.get(self.container_key());
@@ -165,7 +179,7 @@ impl Place {
             executor: &self.executor,
             container: &self.container,
             stream: base.as_bytes(),
-            file: if self.inside.is_empty() { b"" } else { &file },
+            file: if is_plain { b"" } else { &file },
         };
         let labels = mesos::labels_of(&container, known.as_ref().map(|known| &known.facts));
         let times_are_true = self.generated;
@@ -265,6 +279,19 @@ mod tests {
         let nested = place(&format!("{RUN}/containers/n1")).expect("nested");
         assert_eq!(nested.container_key(), run.container_key());
         assert_eq!(nested.log(OsStr::new("events")), None);
+    }
+
+    #[test]
+    fn the_journal_is_a_stream_of_its_own() {
+        let root = Place::journal(Arc::default());
+        let run = RUN.split('/').try_fold(root, |at, name| at.child(OsStr::new(name)));
+        let run = run.expect("the same layout");
+        let told = run.source("h1", OsStr::new("stdout"));
+        let written = place(RUN).expect("a run").source("h1", OsStr::new("stdout"));
+        assert_eq!(told.id, StreamId::of_file(b"S1", b"F 1", b"e:1", b"c1", b"journal/stdout"));
+        assert_ne!(told.id, written.id);
+        assert_eq!(label(&told, "file"), "journal/stdout");
+        assert_eq!((label(&told, "stream"), label(&written, "file")), ("stdout".into(), "".into()));
     }
 
     #[test]

@@ -34,6 +34,8 @@ use crate::why::{Asker, Desk};
 
 /// How long events gather before they are looked at, lest every write of a busy container wake us.
 const GATHER: Duration = Duration::from_millis(1);
+/// How long reading on waits at most for the journal's thread to end.
+const JOURNAL_END: Duration = Duration::from_secs(2);
 /// How often the end is looked for while stopping.
 const STOP_POLL: Duration = Duration::from_millis(2);
 
@@ -123,9 +125,6 @@ impl Collector {
     ) -> Result<CollectorHandle, StartError> {
         config.validate()?;
         let mut config = config;
-        if config.journal.is_some() {
-            add_journal(&mut config)?;
-        }
         config.open_files_max = config.open_files_max.min(raise_open_files_limit() / 4 * 3);
         let started = Instant::now();
         let metrics = Metrics::register(registry)?;
@@ -197,14 +196,19 @@ impl CollectorHandle {
     fn end(&mut self, deadline: Instant) -> Result<(), Panicked> {
         // First, so that nothing is written any more when the directory is free for another collector.
         drop(self.watcher.take());
-        // Nothing more is written that would be read by the next start only.
-        self.journal = None;
+        // Best if nothing more is written that only the next start would read, but not at any price.
+        let journal = self.journal.take();
+        if let Some(journal) = &journal {
+            journal.end(deadline.min(Instant::now() + JOURNAL_END));
+        }
         let Some(thread) = self.thread.take() else { return Ok(()) };
         *self.shared.stop.lock() = Some(deadline);
         if let Err(error) = rustix::io::write(&self.shared.wake, &1u64.to_ne_bytes()) {
             tracing::debug!("the collector will see by itself that it is to stop: {error}");
         }
-        thread.join().map_err(|_| Panicked)
+        let ended = thread.join().map_err(|_| Panicked);
+        drop(journal);
+        ended
     }
 }
 
@@ -282,13 +286,11 @@ fn raise_open_files_limit() -> usize {
     limit.current.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX)
 }
 
-/// The journal's files are laid out as an agent's.
-fn add_journal(config: &mut Config) -> Result<(), StartError> {
-    let path = journal::directory(&config.data_dir);
-    let made = std::fs::create_dir_all(&path).and_then(|()| std::path::absolute(&path));
-    let absolute = made.map_err(|source| StartError::DataDir { path, source })?;
-    config.mesos_work_dirs.push(absolute);
-    Ok(())
+/// Makes a directory for what containers wrote, which nobody else is to read; gives its full path.
+/// What is not there cannot be watched, and would be looked for again and again.
+fn private_root(path: PathBuf) -> Result<PathBuf, StartError> {
+    let made = directory::create_private(&path).and_then(|()| std::path::absolute(&path));
+    made.map_err(|source| StartError::DataDir { path, source })
 }
 
 /// Where logs are looked for.
@@ -306,12 +308,12 @@ pub(crate) fn roots(
         roots.push((path.clone(), Place::Mesos(sandbox::Place::work_dir(metadata.clone()))));
     }
     if !config.mesos_work_dirs.is_empty() {
-        let path = generated_root(&config.data_dir);
-        // What is not there cannot be watched, and would be looked for again and again.
-        if let Err(source) = std::fs::create_dir_all(&path) {
-            return Err(StartError::DataDir { path, source });
-        }
+        let path = private_root(generated_root(&config.data_dir))?;
         roots.push((path, Place::Mesos(sandbox::Place::generated(metadata.clone()))));
+    }
+    if config.journal.is_some() {
+        let path = private_root(journal::directory(&config.data_dir))?;
+        roots.push((path, Place::Mesos(sandbox::Place::journal(metadata.clone()))));
     }
     for path in &config.paths {
         let glob = Arc::new(Glob::parse(path).map_err(ConfigError::from)?);

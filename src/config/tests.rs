@@ -89,6 +89,10 @@ fn how_the_agent_is_asked_is_checked_and_shown() {
     }
     let both = effective(&["--mesos-token-file", "/t", "--mesos-credential-file", "/c"]);
     assert!(both.unwrap_err().to_string().contains("both set"));
+    let unnamed = effective(&["--mesos-token-file", "/t"]).unwrap_err().to_string();
+    assert!(unnamed.contains("mesos_agent_url"), "{unnamed}");
+    let named = ["--mesos-token-file", "/t", "--mesos-agent-url", "http://127.0.0.1:5051"];
+    assert!(effective(&named).is_ok());
     let found = problems("mesos_agent_url = \"agent:5051\"\nmesos_task_labels = [7]\n");
     assert!(found[0].contains("x.toml:1:19: `mesos_agent_url`") && found[0].contains("'none'"));
     assert_eq!(found.len(), 2, "{found:#?}");

@@ -65,7 +65,7 @@ pub(super) struct Files {
 impl Files {
     /// Goes on where the last record was written.
     pub(super) fn open(root: &Path, size_max: u64, now: Instant) -> io::Result<Self> {
-        std::fs::create_dir_all(root)?;
+        directory::create_private(root)?;
         let record = match std::fs::read(root.join("cursor")) {
             Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or_else(|error| {
                 tracing::warn!(
@@ -165,7 +165,8 @@ impl Files {
             size_max: self.size_max,
             keep: 0,
             keep_bytes_max: KEEP_BYTES_MAX,
-            when_full: WhenFull::DropOldest,
+            when_full: WhenFull::DropOldestOrFail,
+            mode: 0o600,
             collectors: Vec::new(),
         };
         let log = Log::open(&settings, directory::open_root(&sandbox)?)?;

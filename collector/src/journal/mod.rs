@@ -28,6 +28,8 @@ const TIDY_EVERY: Duration = Duration::from_secs(5);
 /// The pause before `journalctl` is started again; doubled while it tells nothing.
 const RESTART_AFTER: Duration = Duration::from_secs(1);
 const RESTART_AFTER_MAX: Duration = Duration::from_secs(60);
+/// How often the thread's end is looked for.
+const END_POLL: Duration = Duration::from_millis(2);
 const READ_BYTES: usize = 64 * 1024;
 
 /// The fields that are asked for; those of an entry's address come anyway.
@@ -57,6 +59,15 @@ impl Journal {
             .name("journal".into())
             .spawn(move || follower.run(files))?;
         Ok(Self { stop, thread: Some(thread) })
+    }
+
+    /// Tells the thread to end, and waits for it until `deadline`.
+    pub(crate) fn end(&self, deadline: Instant) {
+        self.stop.store(true, Ordering::Relaxed);
+        let is_running = || self.thread.as_ref().is_some_and(|thread| !thread.is_finished());
+        while is_running() && Instant::now() < deadline {
+            std::thread::sleep(END_POLL);
+        }
     }
 }
 
@@ -88,10 +99,8 @@ impl Follower {
                     "cannot follow the journal by '{program}', it is tried again: {error}"
                 );
                 // What a failed write left behind is found as after a crash.
-                match Files::open(&self.root, SIZE_MAX, Instant::now()) {
-                    Ok(again) => files = again,
-                    Err(error) => tracing::warn!("cannot use the journal's files: {error}"),
-                }
+                let Some(again) = self.open_again() else { return };
+                files = again;
             } else if !self.is_stopped() {
                 tracing::warn!("'{program}' has ended, it is started again");
             }
@@ -99,6 +108,19 @@ impl Follower {
             pause = if has_told { RESTART_AFTER } else { (pause * 2).min(RESTART_AFTER_MAX) };
             self.sleep(pause);
         }
+    }
+
+    /// Opens the files as soon as they can be used; `None` if it is to stop before that. The old ones
+    /// are no more to be used: they do not know what of an entry is in them.
+    fn open_again(&self) -> Option<Files> {
+        while !self.is_stopped() {
+            match Files::open(&self.root, SIZE_MAX, Instant::now()) {
+                Ok(files) => return Some(files),
+                Err(error) => tracing::warn!("cannot use the journal's files: {error}"),
+            }
+            self.sleep(RESTART_AFTER);
+        }
+        None
     }
 
     fn is_stopped(&self) -> bool {

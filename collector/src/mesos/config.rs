@@ -16,7 +16,7 @@ const POLL_MIN: Duration = Duration::from_millis(100);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MesosConfig {
     /// `http://host:5051` or `https://…`; `None`: the usual one, and it is no fault if nobody
-    /// listens there.
+    /// listens there. Any user of the host could, so it is told no secrets.
     pub url: Option<String>,
     /// Whether the agent is asked at all; if not, only what it left on disk is read.
     pub ask: bool,
@@ -59,6 +59,10 @@ pub enum MesosConfigError {
     Url(String),
     #[error("mesos_credential_file and mesos_token_file are both set: an agent takes one of them")]
     TwoCredentials,
+    #[error(
+        "{0} is set and mesos_agent_url is not: name the agent, whoever listens at {DEFAULT_URL} is not told secrets"
+    )]
+    NoUrl(&'static str),
     #[error("task label '{0}' cannot be used: write the key of a label, of 1 to 200 bytes")]
     TaskLabel(String),
     #[error("{found} task labels are named, at most {TASK_LABELS_MAX} are allowed")]
@@ -78,6 +82,15 @@ impl MesosConfig {
         }
         if self.credential_file.is_some() && self.token_file.is_some() {
             return Err(MesosConfigError::TwoCredentials);
+        }
+        if self.ask && self.url.is_none() {
+            let secrets = [
+                ("mesos_credential_file", self.credential_file.is_some()),
+                ("mesos_token_file", self.token_file.is_some()),
+            ];
+            if let Some((name, _)) = secrets.into_iter().find(|(_, is_set)| *is_set) {
+                return Err(MesosConfigError::NoUrl(name));
+            }
         }
         if self.task_labels.len() > TASK_LABELS_MAX {
             return Err(MesosConfigError::TooManyTaskLabels { found: self.task_labels.len() });
@@ -142,6 +155,20 @@ mod tests {
             ..MesosConfig::default()
         };
         assert!(wrong(both).contains("both set"));
+        for (credential, token) in [(Some("/a".into()), None), (None, Some("/b".into()))] {
+            let name = if token.is_some() { "mesos_token_file" } else { "mesos_credential_file" };
+            let unnamed = MesosConfig {
+                credential_file: credential,
+                token_file: token,
+                ..MesosConfig::default()
+            };
+            let message = wrong(unnamed.clone());
+            assert!(message.contains(name) && message.contains("mesos_agent_url"), "{message}");
+            for (ask, url) in [(true, Some("http://127.0.0.1:5051".to_owned())), (false, None)] {
+                let named = MesosConfig { ask, url, ..unnamed.clone() };
+                named.validate().unwrap_or_else(|error| panic!("{error}"));
+            }
+        }
         let label = MesosConfig { task_labels: vec![String::new()], ..MesosConfig::default() };
         assert!(wrong(label).contains("task label ''"));
         let often = MesosConfig { stats_every: Duration::ZERO, ..MesosConfig::default() };

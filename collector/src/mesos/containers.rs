@@ -2,13 +2,14 @@
 //! agent does not tell is left out: it is unknown, not 0.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::Serialize;
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::events::{line, rfc3339};
 use super::facts::{ContainerKey, Ids};
-use super::json::{List, Text};
+use super::json::{List, Scalar, Text};
 use super::state::Resources;
 use super::status::nanos;
 
@@ -17,13 +18,92 @@ const NUMBERS_MAX: usize = 128;
 /// The longest name of a number, in bytes.
 const NAME_BYTES_MAX: usize = 64;
 
-#[derive(Default, Deserialize)]
+#[derive(Default, serde::Deserialize)]
 #[serde(default)]
 struct ContainerJson {
     framework_id: Text,
     executor_id: Text,
     container_id: Text,
-    statistics: Value,
+    statistics: Statistics,
+}
+
+/// The first numbers of a container's statistics, and their time in seconds since the epoch. What is
+/// nested (disks, devices) is not taken.
+#[derive(Default)]
+struct Statistics {
+    timestamp: Option<f64>,
+    /// As they came: counters of bytes do not fit a double.
+    measured: BTreeMap<String, serde_json::Number>,
+}
+
+impl Statistics {
+    fn take(&mut self, name: String, number: serde_json::Number) {
+        if name == "timestamp" {
+            self.timestamp = number.as_f64();
+            return;
+        }
+        let is_name = name.len() <= NAME_BYTES_MAX
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        if is_name && self.measured.len() < NUMBERS_MAX {
+            self.measured.insert(name, number);
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Statistics {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(StatisticsVisitor)
+    }
+}
+
+/// What is no object is no statistics.
+struct StatisticsVisitor;
+
+impl<'de> Visitor<'de> for StatisticsVisitor {
+    type Value = Statistics;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("statistics")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Statistics, A::Error> {
+        let mut found = Statistics::default();
+        while let Some((name, value)) = object.next_entry::<String, Scalar>()? {
+            if let Scalar::Number(number) = value {
+                found.take(name, number);
+            }
+        }
+        Ok(found)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Statistics, A::Error> {
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Statistics::default())
+    }
+
+    fn visit_unit<E>(self) -> Result<Statistics, E> {
+        Ok(Statistics::default())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Statistics, E> {
+        Ok(Statistics::default())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Statistics, E> {
+        Ok(Statistics::default())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Statistics, E> {
+        Ok(Statistics::default())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Statistics, E> {
+        Ok(Statistics::default())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Statistics, E> {
+        Ok(Statistics::default())
+    }
 }
 
 /// What the statistics are of, besides what `/containers` tells.
@@ -48,7 +128,6 @@ struct Line {
     statistics: Option<&'static str>,
     #[serde(flatten)]
     amounts: BTreeMap<String, f64>,
-    /// As they came: counters of bytes do not fit a double.
     #[serde(flatten)]
     measured: BTreeMap<String, serde_json::Number>,
 }
@@ -72,21 +151,15 @@ pub(super) fn lines(
             container: container.container_id.0,
         };
         let ids = ids.checked()?;
-        let line = line_of(&ids, &container.statistics, around, now);
+        let line = line_of(&ids, container.statistics, around, now);
         Some((ids, line))
     };
     Ok(list.0.into_iter().filter_map(of).collect())
 }
 
-fn line_of(ids: &Ids, statistics: &Value, around: &Surroundings, now: i64) -> Vec<u8> {
-    let time = statistics["timestamp"].as_f64().map_or(now, nanos);
-    let measured: BTreeMap<String, serde_json::Number> = statistics
-        .as_object()
-        .into_iter()
-        .flatten()
-        .filter_map(measured)
-        .take(NUMBERS_MAX)
-        .collect();
+fn line_of(ids: &Ids, statistics: Statistics, around: &Surroundings, now: i64) -> Vec<u8> {
+    let Statistics { timestamp, measured } = statistics;
+    let time = timestamp.map_or(now, nanos);
     let mut amounts = BTreeMap::new();
     if let Some(request) = around.requests.get(&ids.key()) {
         put(&mut amounts, "allocated", request);
@@ -103,17 +176,6 @@ fn line_of(ids: &Ids, statistics: &Value, around: &Surroundings, now: i64) -> Ve
     })
 }
 
-/// A number of Mesos' statistics; what is nested (disks, devices) is not taken.
-fn measured((name, value): (&String, &Value)) -> Option<(String, serde_json::Number)> {
-    let is_name = name.len() <= NAME_BYTES_MAX
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-        && name != "timestamp";
-    match value {
-        Value::Number(number) if is_name => Some((name.clone(), number.clone())),
-        _ => None,
-    }
-}
-
 fn put(amounts: &mut BTreeMap<String, f64>, prefix: &str, resources: &Resources) {
     for (name, amount) in [
         ("cpus", resources.cpus),
@@ -127,6 +189,8 @@ fn put(amounts: &mut BTreeMap<String, f64>, prefix: &str, resources: &Resources)
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::super::json::Number;
     use super::*;
 
@@ -173,6 +237,22 @@ mod tests {
         for absent in ["cpus_limit", "statistics", "disk_statistics", "a\"b", "allocated_gpus"] {
             assert!(one.get(absent).is_none(), "{absent}");
         }
+    }
+
+    #[test]
+    fn only_so_many_numbers_are_kept_whatever_else_there_is() {
+        let numbers: Vec<String> = (0..500).map(|n| format!("\"n{n:03}\":{n}")).collect();
+        let body = format!(
+            r#"[{{"framework_id":"F","executor_id":"e","container_id":"c","statistics":{{
+              "deep":[[{{"x":[1]}}]],{},"timestamp":5}}}},
+              {{"framework_id":"F","executor_id":"e","container_id":"c","statistics":[{{}}, 3]}}]"#,
+            numbers.join(",")
+        );
+        let found = found(&body);
+        let kept = |n: usize| found[0].get(format!("n{n:03}")).is_some();
+        assert_eq!((0..500).filter(|n| kept(*n)).collect::<Vec<_>>(), (0..128).collect::<Vec<_>>());
+        assert_eq!(found[0]["time"], "1970-01-01T00:00:05.000000Z");
+        assert_eq!(found[1]["statistics"], "unknown");
     }
 
     #[test]

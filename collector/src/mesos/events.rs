@@ -16,6 +16,8 @@ use super::status::Status;
 
 /// The longest message in a line, in bytes.
 const MESSAGE_BYTES_MAX: usize = 4096;
+/// The longest name of a signal in a line, in bytes.
+const SIGNAL_BYTES_MAX: usize = 64;
 
 /// The line of one event. The time comes first: it is looked for in the beginning of a line.
 #[derive(Serialize)]
@@ -140,7 +142,7 @@ fn complete(
             let name = told.map(|task| task.name.clone()).unwrap_or_default();
             let nested = told.map(|task| task.nested.clone()).unwrap_or_default();
             update.complete(&Status { task_name: name, nested, ..Status::default() });
-            more.push(update);
+            more.push(update.limited());
         }
     }
     // A change that waits is told neither by its answer nor by a part of it.
@@ -184,7 +186,7 @@ fn line_of(status: &Status) -> Vec<u8> {
         state: &status.state,
         reason: &status.reason,
         exit_status: status.exit_status(),
-        signal: status.signal(),
+        signal: status.signal().map(|signal| cut(signal, SIGNAL_BYTES_MAX)),
         healthy: status.healthy,
         source: &status.source,
         message: cut(&status.message, MESSAGE_BYTES_MAX),

@@ -12,8 +12,10 @@ use rustix::fs::FileType;
 use super::facts::{Ids, is_name};
 use super::known::Metadata;
 use super::metrics::MesosMetrics;
+use crate::directory;
 use crate::identity::{InodeKey, facts_of_path};
 use crate::rotation;
+use crate::sandbox::{CHECK, NESTING_MAX};
 
 /// The names of the two logs.
 pub(crate) const EVENTS: &str = "events";
@@ -78,7 +80,7 @@ impl GeneratedFiles {
     /// # Errors
     /// It cannot be made.
     pub(super) fn create(&self) -> io::Result<()> {
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.root)
+        directory::create_private(&self.root)
     }
 
     /// Adds whole lines to a container's log. `nested` is the container below the run's.
@@ -110,7 +112,10 @@ impl GeneratedFiles {
 
     fn directory(&self, ids: &Ids, nested: &str) -> PathBuf {
         let mut dir = self.root.join(ids.path());
-        if nested.split('.').all(is_name) {
+        // Where nobody would look for it, it stands beside the run's own.
+        let is_collected = nested.split('.').count() < NESTING_MAX
+            && nested.split('.').all(|name| is_name(name) && !name.starts_with(CHECK));
+        if is_collected {
             for name in nested.split('.') {
                 dir.push("containers");
                 dir.push(name);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use super::facts::{Facts, Ids, Task};
+use super::facts::{Facts, Ids, TEXT_BYTES_MAX, Task, cut};
 use super::known::CONTAINERS_MAX;
 use super::meta_files::{descend, link_name, message, messages, subdirectories};
 use super::state::{Resources, Seen, State};
@@ -140,7 +140,7 @@ impl Reader<'_> {
         let mut changes = updates(dir, id, container);
         let name = text(&info.name);
         for change in &mut changes {
-            name.clone_into(&mut change.task_name);
+            cut(&name, TEXT_BYTES_MAX).clone_into(&mut change.task_name);
         }
         let nested = changes.iter().rev().find(|change| !change.nested.is_empty());
         let nested = nested.map(|change| change.nested.clone()).unwrap_or_default();
@@ -173,7 +173,8 @@ fn updates(dir: &OwnedFd, task: &str, container: &str) -> Vec<Status> {
             reason: status.reason.map(reason_name).unwrap_or_default(),
             source: status.source.map(source_name).unwrap_or_default(),
             message: text(&status.message),
-        };
+        }
+        .limited();
         if !changes.iter().any(|known| known.is_same(&change)) {
             changes.push(change);
         }

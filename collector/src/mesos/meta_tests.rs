@@ -133,3 +133,29 @@ fn a_watcher_learns_from_disk_when_nobody_answers_and_stops_when_it_is_told() {
     again.load(data.path());
     assert_eq!(again.len(), 1);
 }
+
+#[test]
+fn runs_are_gone_only_where_their_work_directory_can_be_read() {
+    let work = tempfile::tempdir().expect("temp dir");
+    let data = tempfile::tempdir().expect("temp dir");
+    let config = crate::Config {
+        mesos_work_dirs: vec![work.path().to_owned()],
+        mesos: Some(super::MesosConfig { ask: false, ..super::MesosConfig::default() }),
+        ..crate::Config::new(data.path(), "h")
+    };
+    let metadata = Metadata::default();
+    metadata.learn(&ids("e", "c1"), &super::facts::Facts { ended: true, ..Default::default() });
+    let mut watcher = super::Watcher::new(&config, metrics()).expect("an agent");
+    let sweep_at =
+        |seconds| crate::clock::Now { monotonic: std::time::Duration::from_secs(seconds), wall: 0 };
+    let alive = Mutex::new(true);
+    watcher.turn(&metadata, &alive, sweep_at(1000));
+    assert_eq!(metadata.len(), 1, "not mounted");
+    let run = work.path().join(ids("e", "c1").path());
+    fs::create_dir_all(&run).expect("mkdir");
+    watcher.turn(&metadata, &alive, sweep_at(2000));
+    assert_eq!(metadata.len(), 1);
+    fs::remove_dir(&run).expect("rmdir");
+    watcher.turn(&metadata, &alive, sweep_at(3000));
+    assert_eq!(metadata.len(), 0);
+}

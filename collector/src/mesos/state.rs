@@ -4,10 +4,9 @@
 use std::collections::{BTreeMap, HashMap};
 
 use serde::Deserialize;
-use serde_json::Value;
 
-use super::facts::{Facts, Ids, Task};
-use super::json::{List, Number, Text};
+use super::facts::{Facts, Ids, Task, is_name};
+use super::json::{Flag, List, Number, Text};
 use super::status::{Status, nanos};
 
 /// What an agent told.
@@ -78,7 +77,7 @@ struct FrameworkJson {
     name: Text,
     user: Text,
     principal: Text,
-    checkpoint: Value,
+    checkpoint: Flag,
     executors: List<ExecutorJson>,
     completed_executors: List<ExecutorJson>,
 }
@@ -113,7 +112,7 @@ struct TaskJson {
 struct StatusJson {
     state: Text,
     timestamp: Number,
-    healthy: Value,
+    healthy: Flag,
     message: Text,
     reason: Text,
     source: Text,
@@ -195,30 +194,35 @@ impl Reader<'_> {
         let mut statuses = Vec::new();
         // Those that ended are the older ones.
         for task in executor.completed_tasks.0.iter().chain(&executor.tasks.0) {
-            let (task, changes) = self.task(task, &ids.container);
+            let Some((task, changes)) = self.task(task, &ids.container) else { continue };
             statuses.extend(changes);
             facts.tasks.push(task);
         }
-        let is_checkpointed = self.framework.checkpoint == Value::Bool(true);
+        let is_checkpointed = self.framework.checkpoint.0 == Some(true);
         let resources = executor.resources;
         Some(Seen { ids, facts, resources, statuses, is_checkpointed })
     }
 
-    fn task(&self, task: &TaskJson, container: &str) -> (Task, Vec<Status>) {
+    /// `None` if the id is none that an agent can have made a directory of.
+    fn task(&self, task: &TaskJson, container: &str) -> Option<(Task, Vec<Status>)> {
+        if !is_name(&task.id.0) {
+            return None;
+        }
         let nested = task.statuses.0.iter().rev().find_map(|status| nested(status, container));
         let nested = nested.unwrap_or_default();
         let changes = task.statuses.0.iter().filter_map(|status| {
-            Some(Status {
+            let status = Status {
                 task: task.id.0.clone(),
                 task_name: task.name.0.clone(),
                 nested: nested.clone(),
                 state: Some(&status.state.0).filter(|state| !state.is_empty())?.clone(),
                 time: nanos(status.timestamp.0?),
-                healthy: status.healthy.as_bool(),
+                healthy: status.healthy.0,
                 reason: status.reason.0.clone(),
                 source: status.source.0.clone(),
                 message: status.message.0.clone(),
-            })
+            };
+            Some(status.limited())
         });
         let changes = changes.collect();
         let task = Task {
@@ -228,7 +232,7 @@ impl Reader<'_> {
             nested,
             labels: allow(&task.labels, self.allowed),
         };
-        (task, changes)
+        Some((task, changes))
     }
 }
 
@@ -305,6 +309,19 @@ mod tests {
         assert_eq!((status.time, status.healthy), (1_787_216_400_250_000_000, Some(true)));
         assert_eq!((pod.is_checkpointed, pod.resources.cpus.0), (true, Some(0.7)));
         assert_eq!(state.seen[1].statuses[0].state, "TASK_FAILED");
+    }
+
+    #[test]
+    fn tasks_whose_id_is_no_name_are_left_out_and_long_texts_are_cut() {
+        for id in ["..", "/etc", "a/b", &"x".repeat(256)] {
+            let body = STATE.replace("\"id\":\"t.web\"", &format!("\"id\":\"{id}\""));
+            let state = parse(body.as_bytes(), &[]).expect("a state");
+            assert!(state.seen[0].facts.tasks.is_empty(), "{id}");
+            assert!(state.seen[0].statuses.is_empty(), "{id}");
+        }
+        let long = format!("TASK_{}", "F".repeat(5000));
+        let state = parse(STATE.replace("TASK_FAILED", &long).as_bytes(), &[]).expect("a state");
+        assert_eq!(state.seen[1].statuses[0].state, long[..1024]);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! One state change of a task, whoever told it.
 
+use super::facts::{TEXT_BYTES_MAX, cut};
+
 /// A task came into a state.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Status {
@@ -20,6 +22,20 @@ pub(super) struct Status {
 }
 
 impl Status {
+    /// With texts as they are written: what tells changes apart is the same when it is read back.
+    pub(super) fn limited(mut self) -> Self {
+        for text in [
+            &mut self.task,
+            &mut self.task_name,
+            &mut self.state,
+            &mut self.reason,
+            &mut self.source,
+        ] {
+            text.truncate(cut(text, TEXT_BYTES_MAX).len());
+        }
+        self
+    }
+
     /// Whether both tell of the same change: the agent's answer and its file round times alike.
     pub(super) fn is_same(&self, other: &Status) -> bool {
         let key = |status: &Status| status.time / 1_000_000;

@@ -146,6 +146,33 @@ fn events_of_a_nested_container_stand_beside_its_lines() {
 }
 
 #[test]
+fn events_of_a_container_that_nobody_looks_for_stand_beside_the_runs_own() {
+    let mut bed = Bed::new();
+    let nested = |levels: usize| vec!["n"; levels].join(".");
+    let cases = [("check-1".to_owned(), true), ("n1.check-2".into(), true), (nested(32), true)];
+    for (n, (nested, is_own)) in cases.into_iter().chain([(nested(31), false)]).enumerate() {
+        let ids = ids("pod", &format!("c{n}"));
+        let running = Status { nested, ..status("t", "TASK_RUNNING", 5) };
+        bed.write(&seen(&ids, vec![running], false), None);
+        assert_eq!(bed.lines(&ids, EVENTS).len(), usize::from(is_own), "case {n}");
+        let deep = format!("{}{EVENTS}", "containers/n/".repeat(31));
+        assert_eq!(bed.lines(&ids, &deep).len(), usize::from(!is_own), "case {n}");
+    }
+}
+
+#[test]
+fn texts_that_are_too_long_are_one_event_over_a_restart() {
+    let mut bed = Bed::new();
+    let ids = ids("e", "c1");
+    let long = Status { message: "oops".into(), ..status("t", &"S".repeat(5000), 5) }.limited();
+    bed.write(&seen(&ids, vec![long.clone()], false), None);
+    bed.restart();
+    bed.write(&seen(&ids, vec![long], false), None);
+    let lines = bed.lines(&ids, EVENTS);
+    assert_eq!((lines.len(), lines[0]["state"].as_str().map(str::len)), (1, Some(1024)));
+}
+
+#[test]
 fn a_torn_line_is_ended_before_the_next() {
     let mut bed = Bed::new();
     let ids = ids("e", "c1");

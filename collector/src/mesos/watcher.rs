@@ -236,7 +236,12 @@ impl Watcher {
 
     fn sweep(&mut self, metadata: &Metadata) {
         let metas = &self.metas;
-        let exists = |run: &Path| metas.iter().any(|meta| meta.work_dir().join(run).is_dir());
+        let listable: Vec<bool> = metas.iter().map(|meta| is_listable(meta.work_dir())).collect();
+        // What cannot be looked at, because it is not mounted or not ours to read, may be there.
+        let exists = |run: &Path| {
+            let mut dirs = metas.iter().zip(&listable);
+            dirs.any(|(meta, listable)| !listable || !is_gone(&meta.work_dir().join(run)))
+        };
         metadata.keep_only(|ids| exists(&ids.path()));
         self.events.keep_only(|key| metadata.get(*key).is_some());
         self.files.sweep(metadata, exists);
@@ -281,6 +286,15 @@ impl Watcher {
 
 fn has_sandbox(meta: &Meta, ids: &Ids) -> bool {
     meta.work_dir().join(ids.path()).is_dir()
+}
+
+/// Whether a work directory says which runs it has.
+fn is_listable(work_dir: &Path) -> bool {
+    std::fs::read_dir(work_dir.join("slaves")).is_ok()
+}
+
+fn is_gone(run: &Path) -> bool {
+    run.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 fn save(metadata: &Metadata, data_dir: &Path) {

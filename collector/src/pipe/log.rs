@@ -18,9 +18,6 @@ use crate::why::AcknowledgedFile;
 /// How long a full disk is left alone where nothing can be removed.
 const FULL_DISK_PAUSE: Duration = Duration::from_secs(1);
 
-/// Everybody may read, as Mesos' own loggers have it; the owner writes.
-const MODE: Mode = Mode::RUSR.union(Mode::WUSR).union(Mode::RGRP).union(Mode::ROTH);
-
 /// One log in a sandbox.
 pub(crate) struct Log {
     directory: OwnedFd,
@@ -33,6 +30,7 @@ pub(crate) struct Log {
     rotate_at: u64,
     size_max: u64,
     when_full: WhenFull,
+    mode: Mode,
     pub(crate) rotated: Rotated,
     pub(crate) written: Written,
 }
@@ -43,7 +41,8 @@ impl Log {
         let (keep, bytes_max) = (settings.keep, settings.keep_bytes_max);
         let copy = directory.try_clone()?;
         let mut rotated = Rotated::find(copy, settings.name, keep, bytes_max)?;
-        let file = open_or_create(&directory, settings.name, &mut rotated)?;
+        let mode = Mode::from_raw_mode(settings.mode);
+        let file = open_or_create(&directory, settings.name, mode, &mut rotated)?;
         let size = facts(&file)?.size;
         let mut last = [b'\n'];
         file.read_at(&mut last, size.saturating_sub(1))?;
@@ -56,6 +55,7 @@ impl Log {
             rotate_at: settings.size_max,
             size_max: settings.size_max,
             when_full: settings.when_full,
+            mode,
             rotated,
             written: Written::default(),
         })
@@ -75,7 +75,8 @@ impl Log {
         Ok(())
     }
 
-    /// Adds to the file, however large it is. While the disk is full, this waits.
+    /// Adds to the file, however large it is. While the disk is full, this waits,
+    /// unless it is to fail.
     ///
     /// # Errors
     /// The file cannot be written; a part of the bytes may be in it.
@@ -91,7 +92,7 @@ impl Log {
                     self.written.bytes += written as u64;
                 }
                 Err(error) if super::is_passing(&error) => {}
-                Err(error) if is_disk_full(&error) => self.make_room(&error),
+                Err(error) if is_disk_full(&error) => self.make_room(error)?,
                 Err(error) => return Err(error),
             }
         }
@@ -99,15 +100,17 @@ impl Log {
     }
 
     /// Where nothing can be removed, the container waits until somebody else makes room.
-    fn make_room(&mut self, error: &io::Error) {
-        match self.rotated.make_room(self.when_full == WhenFull::DropOldest) {
+    fn make_room(&mut self, error: io::Error) -> io::Result<()> {
+        match self.rotated.make_room(self.when_full != WhenFull::Block) {
             Some((true, _)) => {}
             Some((false, size)) => self.dropped(size, "the disk is full"),
+            None if self.when_full == WhenFull::DropOldestOrFail => return Err(error),
             None => {
                 tracing::warn!("cannot write, the container waits: {error}");
                 std::thread::sleep(FULL_DISK_PAUSE);
             }
         }
+        Ok(())
     }
 
     fn dropped(&mut self, bytes: u64, why: &str) {
@@ -128,7 +131,7 @@ impl Log {
                 tracing::warn!(log = self.name, "cannot rotate, it goes on growing: {error}");
             }
         }
-        if self.when_full == WhenFull::DropOldest {
+        if self.when_full != WhenFull::Block {
             let bytes = self.rotated.drop_oldest();
             if bytes > 0 {
                 self.dropped(bytes, "they took more than --keep-bytes-max");
@@ -141,7 +144,7 @@ impl Log {
         let is_ours = facts_at(&self.directory, self.name.as_ref());
         if is_ours.is_ok_and(|named| named.key == found.key) {
             self.rotated.push(&found)?;
-            match create(&self.directory, self.name) {
+            match create(&self.directory, self.name, self.mode) {
                 Ok(file) => self.file = file,
                 Err(error) => {
                     self.rotated.pop()?;
@@ -150,7 +153,7 @@ impl Log {
             }
         } else {
             // The name is gone or another file's: whoever did that wanted to have it so.
-            self.file = open_or_create(&self.directory, self.name, &mut self.rotated)?;
+            self.file = open_or_create(&self.directory, self.name, self.mode, &mut self.rotated)?;
         }
         self.size = facts(&self.file)?.size;
         self.is_line_start = true;
@@ -182,21 +185,28 @@ fn is_disk_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
-fn create(directory: &OwnedFd, name: &str) -> io::Result<File> {
+fn create(directory: &OwnedFd, name: &str, mode: Mode) -> io::Result<File> {
     let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-    Ok(openat(directory, name, flags | OFlags::NOFOLLOW, MODE)?.into())
+    Ok(openat(directory, name, flags | OFlags::NOFOLLOW, mode)?.into())
 }
 
 /// Opens the file to append to it. What is no file (a symlink, a FIFO) is removed, and a file that is
 /// not ours to write is rotated away.
-fn open_or_create(directory: &OwnedFd, name: &str, rotated: &mut Rotated) -> io::Result<File> {
-    let Ok(found) = facts_at(directory, name.as_ref()) else { return create(directory, name) };
+fn open_or_create(
+    directory: &OwnedFd,
+    name: &str,
+    mode: Mode,
+    rotated: &mut Rotated,
+) -> io::Result<File> {
+    let Ok(found) = facts_at(directory, name.as_ref()) else {
+        return create(directory, name, mode);
+    };
     match found.kind {
         FileType::RegularFile => {}
         FileType::Directory => return Err(Errno::ISDIR.into()),
         _ => {
             unlinkat(directory, name, AtFlags::empty())?;
-            return create(directory, name);
+            return create(directory, name, mode);
         }
     }
     let flags = OFlags::RDWR | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::NONBLOCK;
@@ -204,7 +214,7 @@ fn open_or_create(directory: &OwnedFd, name: &str, rotated: &mut Rotated) -> io:
         Ok(file) => Ok(file.into()),
         Err(Errno::ACCESS | Errno::PERM) => {
             rotated.push(&found)?;
-            create(directory, name)
+            create(directory, name, mode)
         }
         Err(error) => Err(error.into()),
     }
@@ -225,6 +235,7 @@ mod tests {
             keep: 1,
             keep_bytes_max: 20,
             when_full,
+            mode: 0o640,
             collectors: Vec::new(),
         }
     }
@@ -268,7 +279,7 @@ mod tests {
 
     #[test]
     fn the_oldest_go_when_it_is_too_much_or_the_container_waits() {
-        for when_full in [WhenFull::DropOldest, WhenFull::Block] {
+        for when_full in [WhenFull::DropOldest, WhenFull::DropOldestOrFail, WhenFull::Block] {
             let temp = tempfile::tempdir().expect("temp dir");
             let mut log = open(&settings(temp.path(), when_full));
             for n in 0..6 {
@@ -276,7 +287,7 @@ mod tests {
             }
             let oldest = read(temp.path(), "stdout.5");
             match when_full {
-                WhenFull::DropOldest => {
+                WhenFull::DropOldest | WhenFull::DropOldestOrFail => {
                     assert_eq!((oldest, log.written.dropped_bytes), (None, 27));
                     assert_eq!(read(temp.path(), "stdout.2").as_deref(), Some("line 003\n"));
                 }
@@ -285,6 +296,29 @@ mod tests {
                     assert_eq!(oldest.as_deref(), Some("line 000\n"));
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_full_disk_is_an_error_for_who_cannot_wait_once_nothing_can_be_removed() {
+        let temp = tempfile::tempdir().expect("temp dir");
+        let mut log = open(&settings(temp.path(), WhenFull::DropOldestOrFail));
+        log.write(b"line 001\nline 002\n").expect("written");
+        log.file = File::options().write(true).open("/dev/full").expect("opened");
+        let error = log.append(b"more\n").expect_err("full");
+        assert!(is_disk_full(&error), "{error}");
+        assert_eq!((read(temp.path(), "stdout.1"), log.written.dropped_bytes), (None, 9));
+    }
+
+    #[test]
+    fn new_files_have_the_mode_that_was_asked_for() {
+        use std::os::unix::fs::PermissionsExt;
+        let temp = tempfile::tempdir().expect("temp dir");
+        let mut log = open(&Settings { mode: 0o600, ..settings(temp.path(), WhenFull::Block) });
+        log.write(b"line 001\nline 002\n").expect("written");
+        for name in ["stdout", "stdout.1"] {
+            let mode = temp.path().join(name).metadata().expect("stat").permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{name}");
         }
     }
 

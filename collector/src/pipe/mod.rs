@@ -37,6 +37,9 @@ pub enum WhenFull {
     DropOldest,
     /// Nothing more is read: the container waits when it writes.
     Block,
+    /// As [`Self::DropOldest`], and a full disk on which nothing can be removed is an error: nobody
+    /// can be made to wait.
+    DropOldestOrFail,
 }
 
 /// What to write, and where.
@@ -54,6 +57,8 @@ pub struct Settings {
     /// Bytes of rotated files that are not acknowledged.
     pub keep_bytes_max: u64,
     pub when_full: WhenFull,
+    /// The permissions of new files.
+    pub mode: u32,
     /// Where the collector may listen; the first that answers is believed.
     pub collectors: Vec<String>,
 }

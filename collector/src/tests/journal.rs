@@ -46,6 +46,15 @@ fn containers_lines_come_from_the_journal_and_go_on_behind_the_cursor() {
     let temp = tempfile::tempdir().expect("temp dir");
     let mut config = Config::new(temp.path().join("data"), "h1");
     config.journal = Some(play(temp.path()));
+    // The same container has files of its own, too.
+    let work_dir = temp.path().join("work");
+    config.mesos_work_dirs = vec![work_dir.clone()];
+    let run = "slaves/S1/frameworks/F/executors/E/runs/c1";
+    std::fs::create_dir_all(work_dir.join(run)).expect("mkdir");
+    for name in ["stdout", "stderr"] {
+        std::fs::write(work_dir.join(run).join(name), format!("{name} of the sandbox\n"))
+            .expect("write");
+    }
     let first = [
         entry("c-1", "c1", b"plain"),
         exported(&[("__CURSOR", b"c-2"), ("MESSAGE", b"of another service")]),
@@ -55,10 +64,11 @@ fn containers_lines_come_from_the_journal_and_go_on_behind_the_cursor() {
     std::fs::write(temp.path().join("after-"), first.concat()).expect("write");
     std::fs::write(temp.path().join("after-c-4"), entry("c-5", "c1", b"later")).expect("write");
     let recorder = Arc::new(Recorder::default());
-    let texts = |container: &[u8]| {
-        let stream = StreamId::of_file(b"S1", b"F", b"E", container, b"stdout");
+    let of_file = |container: &[u8], file: &[u8]| {
+        let stream = StreamId::of_file(b"S1", b"F", b"E", container, file);
         recorder.store.lock().texts(stream)
     };
+    let texts = |container: &[u8]| of_file(container, b"journal/stdout");
     let until = |done: &dyn Fn() -> bool| {
         let deadline = Instant::now() + PATIENCE;
         while !done() {
@@ -69,10 +79,21 @@ fn containers_lines_come_from_the_journal_and_go_on_behind_the_cursor() {
     for expected in [3, 4] {
         let collector = Collector::start(config.clone(), recorder.clone(), &Registry::new());
         let collector = collector.expect("starts");
-        until(&|| texts(b"c1").len() == expected && texts(b"c1.n1").len() == 1);
+        until(&|| {
+            let sandbox = [b"stdout", b"stderr"].map(|file| of_file(b"c1", file).len());
+            texts(b"c1").len() == expected && texts(b"c1.n1").len() == 1 && sandbox == [1, 1]
+        });
         collector.stop(Instant::now() + PATIENCE).expect("no panic");
     }
     assert_eq!(texts(b"c1"), [&b"plain"[..], b"two", b"lines \xff", b"later"]);
     assert_eq!(texts(b"c1.n1"), [b"nested"]);
+    assert_eq!(of_file(b"c1", b"stdout"), [b"stdout of the sandbox"]);
+    assert_eq!(of_file(b"c1", b"stderr"), [b"stderr of the sandbox"]);
     assert_eq!(recorder.store.lock().duplicates, 0);
+    let mode = |path: &str| {
+        let found = temp.path().join("data").join(path).metadata().expect("stat");
+        found.permissions().mode() & 0o777
+    };
+    assert_eq!((mode("journal"), mode("generated")), (0o700, 0o700));
+    assert_eq!(mode(&format!("journal/{run}/stdout")), 0o600);
 }

@@ -96,7 +96,8 @@ impl View<'_> {
         let work_dirs = &self.config.mesos_work_dirs;
         let work_dirs = work_dirs.iter().map(|dir| format!("mesos_work_dir '{}'", dir.display()));
         let globs = self.config.paths.iter().map(|glob| format!("path '{glob}'"));
-        let sources: Vec<String> = work_dirs.chain(globs).collect();
+        let journal = self.config.journal.iter().map(|_| "the journal".to_owned());
+        let sources: Vec<String> = work_dirs.chain(globs).chain(journal).collect();
         format!("collected are: {}", sources.join(", "))
     }
 
