@@ -190,6 +190,28 @@ fn a_physical_line_beyond_the_window_is_cut_without_its_envelope() {
 }
 
 #[test]
+fn a_line_beyond_the_window_that_fits_no_envelope_is_cut() {
+    for as_docker in [false, true] {
+        let mut f = Fixture::on_paths(&["*.log"]);
+        f.recorder.store.lock().envelopes = true;
+        let line = |text: &str| {
+            if as_docker { docker("stdout", &format!("{text}\n")) } else { cri("stdout F", text) }
+        };
+        f.append("x.log", line("first"));
+        f.pump();
+        f.append("x.log", "x".repeat(300 << 10));
+        f.pump();
+        f.append("x.log", format!("\n{}", line("ok")));
+        f.pump();
+        let lines: Vec<(String, u8)> =
+            lines(&f, "x.log").into_iter().map(|(text, flags, _)| (text, flags)).collect();
+        let cut = ("x".repeat(LINE_BYTES_MAX), LineFlags::CUT);
+        assert!(lines == [("first".to_owned(), 0), cut, ("ok".to_owned(), 0)], "{}", lines.len());
+        f.assert_complete("x.log");
+    }
+}
+
+#[test]
 fn what_never_gets_its_last_part_ends_with_its_container() {
     let mut f = on_cri();
     f.append(CRI, cri("stdout P", "never ") + &cri("stdout P", "ended") + T);
