@@ -252,6 +252,45 @@ fn secrets_are_found_in_the_joined_text() {
 }
 
 #[test]
+fn a_private_key_on_each_side_shows_nothing_although_the_other_ends() {
+    const BEGIN: &str = "-----BEGIN RSA PRIVATE KEY-----";
+    const END: &str = "-----END RSA PRIVATE KEY-----";
+    let body = |side: &str, n: usize| cri(side, &format!("MIIEbody{n:02}0123456789abcdef"));
+    let mut written = vec![cri("stdout F", BEGIN), cri("stderr F", BEGIN)];
+    written.extend((0..3).flat_map(|n| [body("stdout F", n), body("stderr F", n)]));
+    written.push(cri("stdout F", END));
+    let key_lines = written.len() + 4;
+    written.extend((3..6).map(|n| body("stderr F", n)));
+    written.push(cri("stderr F", END));
+    written.extend([cri("stdout F", "after"), cri("stderr F", "after")]);
+    // Written at once, line by line, or with a restart before one of the lines.
+    for restart in (1..key_lines).map(Some).chain([None]) {
+        for step in [1, written.len()] {
+            let mut f = on_cri();
+            for (n, line) in written.iter().enumerate() {
+                f.append(CRI, line);
+                if n % step == 0 || restart == Some(n + 1) {
+                    f.pump();
+                }
+                if restart == Some(n + 1) {
+                    f.wait(Duration::from_secs(1));
+                    f.restart();
+                }
+            }
+            f.pump();
+            let texts = texts(&f, CRI);
+            assert_eq!(texts.len(), written.len());
+            assert!(!texts.concat().contains("MIIE"), "{restart:?} {step} {texts:#?}");
+            // Behind a restart, a side may be hidden that had no key: never the one that ended it.
+            assert_eq!(texts.last().map(String::as_str), Some("after"), "{restart:?}");
+            let shows_both = texts[key_lines] == "after";
+            assert!(shows_both || restart.is_some_and(|n| n > 8), "{restart:?} {step}");
+            f.assert_complete(CRI);
+        }
+    }
+}
+
+#[test]
 fn text_that_redaction_makes_longer_than_a_frame_becomes_two_runs() {
     let mut f = on_cri();
     let content: String = (0..8000).map(|n| cri("stdout F", &format!("password={n}"))).collect();
