@@ -14,7 +14,7 @@ impl Reader<'_> {
         let clock = StreamClock {
             last_time: stream.times.last(),
             zone: stream.times.zone_offset_seconds(),
-            pem: *stream.pem,
+            pem: stream.pem.merged(),
             groups: stream.text.groups.code(),
         };
         let progress: Vec<Progress> =

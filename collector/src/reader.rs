@@ -21,7 +21,7 @@ use crate::line_head::LineHead;
 use crate::lines::{self, Reading};
 use crate::metrics::Metrics;
 use crate::place::Source;
-use crate::redact::{Block, PemBlock, Redactor};
+use crate::redact::{Block, PemBlock, PemBlocks, Redactor};
 use crate::stream_text::StreamText;
 use crate::tail::TailFile;
 use crate::tail_hash::{PREFIX_BYTES, TAIL_BYTES, TailHash};
@@ -104,8 +104,8 @@ pub(crate) struct Reader<'a> {
 pub(crate) struct Lines<'a> {
     pub source: &'a Source,
     pub times: &'a mut StreamTimes,
-    /// The block of a private key whose end has not come yet.
-    pub pem: &'a mut PemBlock,
+    /// The blocks of private keys whose end has not come yet.
+    pub pem: &'a mut PemBlocks,
     /// How its text is read.
     pub text: &'a mut StreamText,
     /// The beginning of the file's first line, in older files.
@@ -262,7 +262,9 @@ impl Reader<'_> {
         let mut data = &bytes[window.before..window.before + window.data];
         redacted.edits.clear();
         if let Some(redactor) = &mut self.redactor {
-            redactor.block(data, stream.pem, redacted, |event| self.metrics.redaction(event));
+            let mut pem = stream.pem.merged();
+            redactor.block(data, &mut pem, redacted, |event| self.metrics.redaction(event));
+            *stream.pem = PemBlocks::of_both(pem);
             data = &data[..redacted.taken];
         }
         let groups = &mut stream.text.groups;
@@ -497,17 +499,19 @@ impl Reader<'_> {
         lines::push(text, source_bytes, flags, &mut reading, columns);
         if let Some(redactor) = &mut self.redactor {
             let is_open = flags & (LineFlags::CUT | LineFlags::PARTIAL) != 0;
-            let was_in_block = stream.pem.is_open();
+            let mut pem = stream.pem.merged();
+            let was_in_block = pem.is_open();
             let told = |event| self.metrics.redaction(event);
-            if let Some(redacted) = redactor.line(text, is_open, stream.pem, told) {
+            if let Some(redacted) = redactor.line(text, is_open, &mut pem, told) {
                 lines::replace_texts(columns, std::iter::once((0, redacted.len())));
                 text.clear();
                 text.extend_from_slice(redacted);
             }
             if flags & LineFlags::CUT != 0 && !was_in_block {
                 // The end of a block that is one line is in the part that is left out.
-                *stream.pem = PemBlock::default();
+                pem = PemBlock::default();
             }
+            *stream.pem = PemBlocks::of_both(pem);
         }
         text.push(b'\n');
     }
@@ -569,7 +573,7 @@ impl Reader<'_> {
         let clock = StreamClock {
             last_time: stream.times.last(),
             zone: stream.times.zone_offset_seconds(),
-            pem: *stream.pem,
+            pem: stream.pem.merged(),
             groups: stream.text.groups.code(),
         };
         for one in progress.iter_mut() {

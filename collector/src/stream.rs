@@ -13,7 +13,7 @@ use crate::identity::InodeKey;
 use crate::line_head::LineHead;
 use crate::place::Source;
 use crate::reader::{Lines, Outcome, Reader};
-use crate::redact::PemBlock;
+use crate::redact::{PemBlock, PemBlocks};
 use crate::stream_text::StreamText;
 use crate::sys::Writers;
 use crate::tail::{Copied, Observed, TailFile};
@@ -30,7 +30,7 @@ pub(crate) struct Stream {
     pub node: NodeId,
     pub times: StreamTimes,
     /// The block of a private key whose end has not come yet.
-    pub(crate) pem: PemBlock,
+    pub(crate) pem: PemBlocks,
     /// How its text is read.
     pub(crate) text: StreamText,
     pub files: Vec<TailFile>,
@@ -113,7 +113,7 @@ impl Stream {
             source,
             node,
             times,
-            pem,
+            pem: PemBlocks::of_both(pem),
             text,
             files: Vec::new(),
             head: None,

@@ -2,6 +2,7 @@
 //! that are used again for each window.
 
 use sawlog_transport::LineFlags;
+use sawlog_transport::limits::LINE_BYTES_MAX;
 
 use super::{Envelope, Part};
 use crate::group::Side;
@@ -165,6 +166,8 @@ impl Unwrapped {
             self.physical(envelope, line, end, flag, skipping);
         } else {
             envelope.fragment(line, &mut self.text);
+            // A window is longer than a line may be.
+            self.text.truncate(before + LINE_BYTES_MAX);
             self.push_line(before, None, None, flag, end);
         }
         self.inside_line = flag == LineFlags::CUT;

@@ -74,7 +74,9 @@ impl Reader<'_> {
         let mut taken = end - start;
         if let Some(redactor) = &mut self.redactor {
             let told = |event| self.metrics.redaction(event);
-            redactor.block(&walk.unwrapped.text[start..end], stream.pem, redacted, told);
+            let text = &walk.unwrapped.text[start..end];
+            let sides = sides(&walk.unwrapped.items[chunk]);
+            redactor.block_of_sides(text, stream.pem, sides, redacted, told);
             taken = redacted.taken;
         }
         self.columns_of(stream, walk, start + taken, live);
@@ -101,17 +103,20 @@ impl Reader<'_> {
         line.clear();
         line.extend_from_slice(text.strip_suffix(b"\n").unwrap_or(text));
         if let Some(redactor) = &mut self.redactor {
-            let was_in_block = stream.pem.is_open();
+            let side = unwrapped.items[item].side;
+            let mut pem = stream.pem.of(side);
+            let was_in_block = pem.is_open();
             let told = |event| self.metrics.redaction(event);
-            if let Some(redacted) = redactor.line(line, true, stream.pem, told) {
+            if let Some(redacted) = redactor.line(line, true, &mut pem, told) {
                 columns.text_lens[0] = redacted.len() as u32;
                 line.clear();
                 line.extend_from_slice(redacted);
             }
             if unwrapped.items[item].flags & LineFlags::CUT != 0 && !was_in_block {
                 // The end of a block that is one line is in the part that is left out.
-                *stream.pem = PemBlock::default();
+                pem = PemBlock::default();
             }
+            stream.pem.set(side, pem);
         }
         line.push(b'\n');
         Text::Line
@@ -209,6 +214,21 @@ impl Walk<'_> {
     fn line(&self, item: &Item) -> &[u8] {
         let end = self.text - 1;
         &self.unwrapped.text[end - item.text_len as usize..end]
+    }
+}
+
+/// The side of the line that starts at an offset of the items' text; asked in the order of the lines.
+fn sides(items: &[Item]) -> impl FnMut(usize) -> Option<Side> {
+    let mut lines = items.iter().filter(|item| !item.left_out);
+    let (mut end, mut side) = (0, None);
+    move |start| {
+        while end <= start
+            && let Some(item) = lines.next()
+        {
+            end += item.text_len as usize + 1;
+            side = item.side;
+        }
+        side
     }
 }
 

@@ -15,6 +15,7 @@ mod near_secrets;
 mod needles;
 mod pairs;
 mod pem;
+mod pem_blocks;
 mod prefilter;
 mod scan;
 mod secret_files;
@@ -35,10 +36,13 @@ pub use kind::Kind;
 use line::{Judge, Searches};
 use needles::Needles;
 pub use pem::PemBlock;
+pub(crate) use pem_blocks::PemBlocks;
 use prefilter::Prefilter;
 pub use secret_files::SecretFileError;
 use secret_files::SecretFiles;
 use tag::TagKey;
+
+use crate::group::Side;
 
 /// What a redactor did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,6 +128,21 @@ impl Redactor {
         data: &[u8],
         pem: &mut PemBlock,
         out: &mut Block,
+        told: impl FnMut(Event),
+    ) {
+        let mut blocks = PemBlocks::of_one(*pem);
+        self.block_of_sides(data, &mut blocks, |_| Some(Side::Out), out, told);
+        *pem = blocks.of(Some(Side::Out));
+    }
+
+    /// As [`Redactor::block`], for lines of two sides: `side_of` is asked for that of the line that
+    /// starts at an offset, for one line after the other.
+    pub(crate) fn block_of_sides(
+        &mut self,
+        data: &[u8],
+        pem: &mut PemBlocks,
+        mut side_of: impl FnMut(usize) -> Option<Side>,
+        out: &mut Block,
         mut told: impl FnMut(Event),
     ) {
         let end = memchr::memrchr(b'\n', data).map_or(0, |end| end + 1);
@@ -146,13 +165,14 @@ impl Redactor {
                 break;
             };
             let line = &data[start..start + length];
-            let mut after = *pem;
+            let side = side_of(start);
+            let mut after = pem.of(side);
             if self.judge.line(&self.searches, line, false, &mut after)
                 && !out.replace(data, start, length, &self.judge.text)
             {
                 return;
             }
-            *pem = after;
+            pem.set(side, after);
             self.judge.events.iter().copied().for_each(&mut told);
             from = start + length + 1;
         }

@@ -190,6 +190,28 @@ fn a_physical_line_beyond_the_window_is_cut_without_its_envelope() {
 }
 
 #[test]
+fn a_line_beyond_the_window_that_fits_no_envelope_is_cut() {
+    for as_docker in [false, true] {
+        let mut f = Fixture::on_paths(&["*.log"]);
+        f.recorder.store.lock().envelopes = true;
+        let line = |text: &str| {
+            if as_docker { docker("stdout", &format!("{text}\n")) } else { cri("stdout F", text) }
+        };
+        f.append("x.log", line("first"));
+        f.pump();
+        f.append("x.log", "x".repeat(300 << 10));
+        f.pump();
+        f.append("x.log", format!("\n{}", line("ok")));
+        f.pump();
+        let lines: Vec<(String, u8)> =
+            lines(&f, "x.log").into_iter().map(|(text, flags, _)| (text, flags)).collect();
+        let cut = ("x".repeat(LINE_BYTES_MAX), LineFlags::CUT);
+        assert!(lines == [("first".to_owned(), 0), cut, ("ok".to_owned(), 0)], "{}", lines.len());
+        f.assert_complete("x.log");
+    }
+}
+
+#[test]
 fn what_never_gets_its_last_part_ends_with_its_container() {
     let mut f = on_cri();
     f.append(CRI, cri("stdout P", "never ") + &cri("stdout P", "ended") + T);
@@ -227,6 +249,45 @@ fn secrets_are_found_in_the_joined_text() {
     f.pump();
     let text = &self::texts(&f, log)[0];
     assert!(text.starts_with("{\"password\":\"[redacted:pair:"), "{text}");
+}
+
+#[test]
+fn a_private_key_on_each_side_shows_nothing_although_the_other_ends() {
+    const BEGIN: &str = "-----BEGIN RSA PRIVATE KEY-----";
+    const END: &str = "-----END RSA PRIVATE KEY-----";
+    let body = |side: &str, n: usize| cri(side, &format!("MIIEbody{n:02}0123456789abcdef"));
+    let mut written = vec![cri("stdout F", BEGIN), cri("stderr F", BEGIN)];
+    written.extend((0..3).flat_map(|n| [body("stdout F", n), body("stderr F", n)]));
+    written.push(cri("stdout F", END));
+    let key_lines = written.len() + 4;
+    written.extend((3..6).map(|n| body("stderr F", n)));
+    written.push(cri("stderr F", END));
+    written.extend([cri("stdout F", "after"), cri("stderr F", "after")]);
+    // Written at once, line by line, or with a restart before one of the lines.
+    for restart in (1..key_lines).map(Some).chain([None]) {
+        for step in [1, written.len()] {
+            let mut f = on_cri();
+            for (n, line) in written.iter().enumerate() {
+                f.append(CRI, line);
+                if n % step == 0 || restart == Some(n + 1) {
+                    f.pump();
+                }
+                if restart == Some(n + 1) {
+                    f.wait(Duration::from_secs(1));
+                    f.restart();
+                }
+            }
+            f.pump();
+            let texts = texts(&f, CRI);
+            assert_eq!(texts.len(), written.len());
+            assert!(!texts.concat().contains("MIIE"), "{restart:?} {step} {texts:#?}");
+            // Behind a restart, a side may be hidden that had no key: never the one that ended it.
+            assert_eq!(texts.last().map(String::as_str), Some("after"), "{restart:?}");
+            let shows_both = texts[key_lines] == "after";
+            assert!(shows_both || restart.is_some_and(|n| n > 8), "{restart:?} {step}");
+            f.assert_complete(CRI);
+        }
+    }
 }
 
 #[test]
