@@ -389,6 +389,19 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_look_at_a_compressed_file_leaves_its_inflated_size() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let path = dir.path().join("f.gz");
+        std::fs::write(&path, vec![b'x'; 500]).expect("write");
+        let mut file = open(&path);
+        file.set_compressed();
+        file.inflated(40).expect("no position to check");
+        std::fs::remove_file(&path).expect("remove");
+        file.look(Duration::from_secs(1)).expect("stat");
+        assert_eq!((file.facts.size, file.unread(), file.is_deleted()), (40, 40, true));
+    }
+
+    #[test]
     fn asks_for_writers_ever_more_rarely() {
         let dir = tempfile::tempdir().expect("temp dir");
         let path = dir.path().join("f");

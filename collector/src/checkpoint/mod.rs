@@ -297,6 +297,19 @@ mod tests {
     }
 
     #[test]
+    fn the_files_of_a_stream_come_newest_first() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let mut checkpoints = Checkpoints::open(dir.path()).expect("open");
+        let stream = progress(1, 0).stream;
+        for inode in [4, 9, 2, 7, 9] {
+            checkpoints.advance(Progress { stream, ..progress(inode, 5) }, 0);
+        }
+        checkpoints.advance(Progress { stream: StreamId(99), ..progress(5, 5) }, 0);
+        let found = checkpoints.of_stream(stream).into_iter().map(|one| one.file.inode);
+        assert_eq!(found.collect::<Vec<_>>(), [9, 7, 2, 4]);
+    }
+
+    #[test]
     fn a_torn_tail_costs_the_last_record_and_is_overwritten() {
         for cut in [1, 64, RECORD_BYTES as u64 - 1] {
             let dir = tempfile::tempdir().expect("temp dir");

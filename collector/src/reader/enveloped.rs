@@ -39,16 +39,25 @@ impl Reader<'_> {
             return Ok(envelope);
         }
         let Buffers { bytes, text: start, .. } = &mut *self.buffers;
+        let here = &bytes[window.before..window.before + window.data];
+        let mut is_inside_line = file.inside_cut;
         let start = if file.read_to == 0 {
-            &bytes[window.before..window.before + window.data]
+            here
         } else {
             start.resize(DETECT_BYTES, 0);
             let read = file.read_at(start, 0)?;
-            &start[..read]
+            // No envelope begins with a zero: it is a hole, and the first line lies behind it.
+            if start[..read].first() == Some(&0) {
+                here
+            } else {
+                is_inside_line = false;
+                &start[..read]
+            }
         };
         let end = memchr::memchr(b'\n', start);
         let envelope = Envelope::detect(&start[..end.unwrap_or(start.len())]);
-        if end.is_some() || start.len() >= DETECT_BYTES {
+        // The rest of a cut line says nothing about the lines behind it.
+        if !is_inside_line && (end.is_some() || start.len() >= DETECT_BYTES) {
             text.found(file.generation, envelope);
         }
         Ok(envelope)

@@ -96,6 +96,27 @@ fn a_compressed_copy_of_a_truncated_file_gives_what_was_not_read() {
     assert_eq!((f.duplicates(), f.lost("truncated")), (0, 0));
 }
 
+/// A restart between the time when the copy is known and when it is read on.
+#[test]
+fn a_known_compressed_copy_is_inflated_before_anything_counts_as_lost() {
+    let mut f = Fixture::new();
+    let (a, unread, b) = (lines("A", 50), lines("U", 5), lines("B", 80));
+    f.append(&out(""), &a);
+    f.wait(SECOND);
+    f.append(&out(""), &unread);
+    f.copy(&out(""), &out(".1"));
+    gzip(&f, ".1");
+    f.wait(20 * SECOND);
+    f.kill();
+    f.truncate(&out(""));
+    f.append(&out(""), &b);
+    f.start();
+    f.wait(20 * SECOND);
+    f.wait(20 * SECOND);
+    assert_eq!(f.stdout(), expected(&[&a, &unread, &b]));
+    assert_eq!((f.duplicates(), f.lost("truncated")), (0, 0));
+}
+
 /// Where damage is noticed depends on the bytes: at once, or only by the checksum at the end.
 #[test]
 fn a_damaged_file_gives_what_inflates_and_tells_of_the_rest() {

@@ -2,7 +2,9 @@
 //! and restarts, live and as a backlog.
 
 use std::collections::VecDeque;
+use std::fs::OpenOptions;
 use std::io::Write;
+use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -187,6 +189,23 @@ fn a_physical_line_beyond_the_window_is_cut_without_its_envelope() {
     assert_eq!((lines[0].1, lines[0].0.trim_matches('y')), (LineFlags::CUT, ""));
     assert_eq!((lines.len(), lines[1].0.as_str()), (2, "after"));
     f.assert_complete(CRI);
+}
+
+/// Emptied under a writer that does not append: the first line lies behind a hole.
+#[test]
+fn the_envelope_is_found_behind_a_hole() {
+    let mut f = Fixture::on_paths(&["*.log"]);
+    f.recorder.store.lock().envelopes = true;
+    f.append("x.log", docker("stdout", "before\n"));
+    f.pump();
+    f.truncate("x.log");
+    let writer = OpenOptions::new().write(true).open(f.path("x.log")).expect("open");
+    writer.write_all_at(docker("stdout", "behind\n").as_bytes(), 100_000).expect("write");
+    f.pump();
+    f.restart();
+    f.append("x.log", docker("stderr", "after\n"));
+    f.pump();
+    assert_eq!(texts(&f, "x.log"), ["before", "behind", "after"]);
 }
 
 #[test]
