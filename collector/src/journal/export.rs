@@ -7,10 +7,13 @@ const VALUE_BYTES_MAX: usize = 1 << 20;
 const LINE_BYTES_MAX: usize = VALUE_BYTES_MAX + 256;
 const LENGTH_BYTES: usize = 8;
 
-/// The fields of one entry that are of interest.
+/// The fields of one entry that are of interest. Of these a sender may make up all but the cursor and
+/// the user.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Entry {
     pub cursor: Vec<u8>,
+    /// Who sent it, as journald itself found out.
+    pub uid: Vec<u8>,
     pub message: Option<Vec<u8>>,
     pub agent: Vec<u8>,
     pub framework: Vec<u8>,
@@ -24,6 +27,7 @@ impl Entry {
         let value = value[..value.len().min(VALUE_BYTES_MAX)].to_vec();
         match name {
             b"__CURSOR" => self.cursor = value,
+            b"_UID" => self.uid = value,
             b"MESSAGE" => self.message = Some(value),
             b"AGENT_ID" => self.agent = value,
             b"FRAMEWORK_ID" => self.framework = value,

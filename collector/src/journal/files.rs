@@ -10,17 +10,23 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use super::tree;
 use crate::pipe::log::Log;
 use crate::pipe::{Settings, WhenFull};
 use crate::why::AcknowledgedFile;
 use crate::{directory, durable};
 
 /// Files open at once; beyond it the one that got nothing for longest is closed.
-const OPEN_MAX: usize = 256;
+/// Fewer in tests: each that is opened makes all of them durable.
+const OPEN_MAX: usize = if cfg!(test) { 16 } else { 256 };
 /// At which size files are rotated, in bytes.
 pub(super) const SIZE_MAX: u64 = 10 << 20;
 /// How much of one log may wait for its acknowledgement, in bytes.
 const KEEP_BYTES_MAX: u64 = 1 << 30;
+/// All files together, in bytes.
+const TREE_BYTES_MAX: u64 = 1 << 30;
+/// How many logs that are not open are looked at each time.
+const CLOSED_AT_ONCE: usize = 32;
 /// A log that got nothing for so long is removed once it is acknowledged: its container has ended, or
 /// begins another file.
 const IDLE: Duration = Duration::from_secs(600);
@@ -54,12 +60,17 @@ struct Open {
 pub(super) struct Files {
     root: PathBuf,
     open: HashMap<Key, Open>,
+    /// Logs that are there and not open, and when they were last used or looked at.
+    closed: HashMap<Key, Instant>,
     /// From before the start, of files that got nothing since.
     recorded: HashMap<(PathBuf, String), Recorded>,
     /// The last entry that is in the files.
     cursor: String,
     saved: String,
     size_max: u64,
+    tree_bytes_max: u64,
+    /// Of files that were removed because all together were too much.
+    dropped_bytes: u64,
 }
 
 impl Files {
@@ -83,10 +94,13 @@ impl Files {
         let mut this = Self {
             root: root.to_owned(),
             open: HashMap::new(),
+            closed: tree::files(root).into_iter().map(|file| (file.key, now)).collect(),
             recorded: files.collect(),
             saved: record.cursor.clone(),
             cursor: record.cursor,
             size_max,
+            tree_bytes_max: TREE_BYTES_MAX,
+            dropped_bytes: 0,
         };
         this.open_recorded(now)?;
         Ok(this)
@@ -155,21 +169,13 @@ impl Files {
         {
             self.save()?;
             self.open.remove(&oldest);
+            self.closed.insert(oldest, now);
         }
+        self.closed.remove(key);
         let (below, name) = key;
         let sandbox = self.root.join(below);
         std::fs::create_dir_all(&sandbox)?;
-        let settings = Settings {
-            sandbox: sandbox.clone(),
-            name,
-            size_max: self.size_max,
-            keep: 0,
-            keep_bytes_max: KEEP_BYTES_MAX,
-            when_full: WhenFull::DropOldestOrFail,
-            mode: 0o600,
-            collectors: Vec::new(),
-        };
-        let log = Log::open(&settings, directory::open_root(&sandbox)?)?;
+        let log = Log::open(&self.settings(key), directory::open_root(&sandbox)?)?;
         let recorded = self.recorded.remove(&(below.clone(), (*name).to_owned()));
         let pass_over = match recorded {
             Some(recorded) if recorded.inode == log.inode()? => {
@@ -180,6 +186,19 @@ impl Files {
         };
         self.open.insert(key.clone(), Open { log, pass_over, used: now });
         self.save_always()
+    }
+
+    fn settings(&self, (below, name): &Key) -> Settings {
+        Settings {
+            sandbox: self.root.join(below),
+            name,
+            size_max: self.size_max,
+            keep: 0,
+            keep_bytes_max: KEEP_BYTES_MAX,
+            when_full: WhenFull::DropOldestOrFail,
+            mode: 0o600,
+            collectors: Vec::new(),
+        }
     }
 
     /// Makes what was added durable, and then the cursor.
@@ -208,8 +227,8 @@ impl Files {
         Ok(())
     }
 
-    /// Asks how far logs are acknowledged that have rotated files or got nothing for long, and
-    /// removes what need not stay.
+    /// Asks how far logs are acknowledged that have rotated files or got nothing for long, removes
+    /// what need not stay, and what is beyond the limit of all files.
     pub(super) fn tidy(
         &mut self,
         now: Instant,
@@ -221,12 +240,8 @@ impl Files {
             if !is_idle && !open.log.rotated.is_anything_awaited() {
                 continue;
             }
-            let (inode, size) = (open.log.inode()?, open.log.size());
             let known = ask(self.root.join(&key.0).join(key.1));
-            open.log.acknowledged(&known);
-            let is_stored =
-                |file: &AcknowledgedFile| file.inode == inode && file.acknowledged >= size;
-            if is_idle && open.log.rotated.is_empty() && known.iter().any(is_stored) {
+            if is_over(&mut open.log, &known)? && is_idle {
                 over.push(key.clone());
             }
         }
@@ -236,16 +251,87 @@ impl Files {
         if !over.is_empty() {
             self.save_always()?;
         }
-        for (directory, name) in over {
-            std::fs::remove_file(self.root.join(&directory).join(name))?;
-            // Directories that nothing is in any more, from the container up.
-            let mut empty = directory.ancestors().filter(|path| !path.as_os_str().is_empty());
-            while empty.next().is_some_and(|path| std::fs::remove_dir(self.root.join(path)).is_ok())
-            {
+        over.extend(self.closed_over(now, ask)?);
+        for key in over {
+            self.remove(&key)?;
+        }
+        self.keep_within_limit()
+    }
+
+    /// The logs that are not open any more and of no more use. Of the idle ones a few are looked at
+    /// each time, and again after as long a time.
+    fn closed_over(
+        &mut self,
+        now: Instant,
+        ask: impl Fn(PathBuf) -> Vec<AcknowledgedFile>,
+    ) -> io::Result<Vec<Key>> {
+        let idle =
+            self.closed.iter().filter(|(_, used)| now.saturating_duration_since(**used) >= IDLE);
+        let idle: Vec<Key> = idle.map(|(key, _)| key.clone()).take(CLOSED_AT_ONCE).collect();
+        let mut over = Vec::new();
+        for key in idle {
+            let sandbox = self.root.join(&key.0);
+            let Ok(directory) = directory::open_root(&sandbox) else {
+                self.closed.remove(&key);
+                continue;
+            };
+            let mut log = Log::open(&self.settings(&key), directory)?;
+            if is_over(&mut log, &ask(sandbox.join(key.1)))? {
+                self.closed.remove(&key);
+                over.push(key);
+            } else {
+                self.closed.insert(key, now);
             }
         }
+        Ok(over)
+    }
+
+    /// Removes a log's last file, and the directories that nothing is in any more.
+    fn remove(&self, (directory, name): &Key) -> io::Result<()> {
+        std::fs::remove_file(self.root.join(directory).join(name))?;
+        let mut empty = directory.ancestors().filter(|path| !path.as_os_str().is_empty());
+        while empty.next().is_some_and(|path| std::fs::remove_dir(self.root.join(path)).is_ok()) {}
         Ok(())
     }
+
+    /// Removes the oldest files beyond the limit. Lines that were not read are lost, which the
+    /// collector counts.
+    fn keep_within_limit(&mut self) -> io::Result<()> {
+        let beyond = tree::beyond(tree::files(&self.root), self.tree_bytes_max);
+        if beyond.is_empty() {
+            return Ok(());
+        }
+        let mut dropped = 0;
+        for file in &beyond {
+            if file.is_rotated {
+                std::fs::remove_file(&file.path)?;
+            } else {
+                self.open.remove(&file.key);
+                self.save_always()?;
+                self.remove(&file.key)?;
+            }
+            dropped += file.size;
+        }
+        for open in self.open.values_mut() {
+            open.log.rotated.forget_removed();
+        }
+        self.dropped_bytes += dropped;
+        tracing::warn!(
+            bytes = dropped,
+            in_all = self.dropped_bytes,
+            "the journal's oldest files were removed: all together took more than {} bytes",
+            self.tree_bytes_max
+        );
+        Ok(())
+    }
+}
+
+/// Takes in how far a log is acknowledged; whether nothing of it need stay.
+fn is_over(log: &mut Log, known: &[AcknowledgedFile]) -> io::Result<bool> {
+    let (inode, size) = (log.inode()?, log.size());
+    log.acknowledged(known);
+    let is_stored = |file: &AcknowledgedFile| file.inode == inode && file.acknowledged >= size;
+    Ok(log.rotated.is_empty() && known.iter().any(is_stored))
 }
 
 #[cfg(test)]
@@ -324,5 +410,50 @@ mod tests {
         files.tidy(later, |_| known(7)).expect("tidied");
         assert!(!temp.path().join("runs/c0").exists());
         assert!(temp.path().join("runs/c1/stdout").exists());
+    }
+
+    #[test]
+    fn logs_that_were_closed_are_tidied_as_well() {
+        let temp = tempfile::tempdir().expect("temp dir");
+        let now = Instant::now();
+        let mut files = Files::open(temp.path(), 40, now).expect("opened");
+        for n in 0..=OPEN_MAX {
+            let key = (PathBuf::from(format!("runs/c{n}")), "stdout");
+            let used = now + Duration::from_millis(n as u64);
+            files.add(key, b"line", n.to_string().as_bytes(), used).expect("added");
+        }
+        let first = temp.path().join("runs/c0/stdout");
+        let inode = std::os::unix::fs::MetadataExt::ino(&first.metadata().expect("stat"));
+        let known = |_: PathBuf| {
+            vec![AcknowledgedFile { device: 0, inode, birth_time: 0, acknowledged: 5 }]
+        };
+        files.tidy(now + IDLE / 2, known).expect("tidied");
+        assert!(files.open.len() == OPEN_MAX && first.exists());
+        // Also by a process that did not close it.
+        let mut files = Files::open(temp.path(), 40, now).expect("opened");
+        files.tidy(now + IDLE, known).expect("tidied");
+        assert!(!temp.path().join("runs/c0").exists());
+        assert!(temp.path().join("runs/c1/stdout").exists());
+    }
+
+    #[test]
+    fn all_together_stay_within_the_limit_and_the_oldest_rotated_go_first() {
+        let temp = tempfile::tempdir().expect("temp dir");
+        let mut files = Files::open(temp.path(), 40, Instant::now()).expect("opened");
+        for n in 0..40 {
+            add(&mut files, n);
+        }
+        files.tree_bytes_max = 100;
+        files.tidy(Instant::now(), |_| Vec::new()).expect("tidied");
+        let left = tree::files(temp.path());
+        assert!(left.iter().map(|file| file.size).sum::<u64>() <= 100);
+        assert_eq!(left.iter().filter(|file| !file.is_rotated).count(), 2, "what is written stays");
+        let all: u64 = (0..40).map(|n| format!("line {n}\n").len() as u64).sum();
+        assert_eq!(all - files.dropped_bytes, left.iter().map(|file| file.size).sum::<u64>());
+        files.tree_bytes_max = 0;
+        files.tidy(Instant::now(), |_| Vec::new()).expect("tidied");
+        assert!(tree::files(temp.path()).is_empty());
+        add(&mut files, 40);
+        assert_eq!(content(temp.path(), 0), "line 40\n");
     }
 }

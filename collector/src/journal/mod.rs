@@ -4,6 +4,7 @@
 mod export;
 mod files;
 mod place;
+mod tree;
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -33,7 +34,7 @@ const END_POLL: Duration = Duration::from_millis(2);
 const READ_BYTES: usize = 64 * 1024;
 
 /// The fields that are asked for; those of an entry's address come anyway.
-const FIELDS: &str = "MESSAGE,FRAMEWORK_ID,AGENT_ID,EXECUTOR_ID,CONTAINER_ID,STREAM";
+const FIELDS: &str = "_UID,MESSAGE,FRAMEWORK_ID,AGENT_ID,EXECUTOR_ID,CONTAINER_ID,STREAM";
 
 /// Where the journal's files are, in the collector's data directory.
 pub(crate) fn directory(data_dir: &Path) -> PathBuf {
@@ -141,7 +142,7 @@ impl Follower {
         if !files.cursor().is_empty() {
             command.arg(format!("--after-cursor={}", files.cursor()));
         }
-        command.args(["STREAM=STDOUT", "STREAM=STDERR"]);
+        command.args(["_UID=0", "STREAM=STDOUT", "STREAM=STDERR"]);
         let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
         self.take_in(&mut Running(child), files)
     }

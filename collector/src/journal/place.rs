@@ -10,12 +10,18 @@ use super::export::Entry;
 const ID_BYTES_MAX: usize = 255;
 /// Where an entry does not say which agent logged it.
 const NO_AGENT: &[u8] = b"journal";
+/// The user of the agent's logger.
+const ROOT: &[u8] = b"0";
 /// Mesos nests containers at most this deep.
 const NESTING_MAX: usize = 32;
 
 /// The directory below the journal's own, and the file in it; `None` if the entry is none of a
-/// container's. Ids are somebody else's words: what could lead out of the directory is refused.
+/// container's. Only what root has sent is taken: the logger runs as the agent does, and any task could
+/// send the other fields in the name of another. Ids are somebody else's words: what could lead out of the directory is refused.
 pub(super) fn of(entry: &Entry) -> Option<(PathBuf, &'static str)> {
+    if entry.uid != ROOT {
+        return None;
+    }
     let name = match &entry.stream[..] {
         b"STDOUT" => "stdout",
         b"STDERR" => "stderr",
@@ -54,6 +60,7 @@ mod tests {
 
     fn entry(container: &str) -> Entry {
         Entry {
+            uid: b"0".into(),
             agent: b"S1".into(),
             framework: b"F".into(),
             executor: b"E".into(),
@@ -80,6 +87,9 @@ mod tests {
         }
         let dots = Entry { executor: b"..".into(), ..entry("c1") };
         let other = Entry { stream: b"stdout".into(), ..entry("c1") };
+        for uid in [&b"1000"[..], b"", b"00"] {
+            assert!(of(&Entry { uid: uid.into(), ..entry("c1") }).is_none());
+        }
         assert!(of(&dots).is_none() && of(&other).is_none());
         assert!(of(&entry(&["n"; 33].join("."))).is_none());
     }

@@ -148,6 +148,18 @@ impl Rotated {
         }
     }
 
+    /// Forgets the files that somebody else has removed.
+    pub(crate) fn forget_removed(&mut self) {
+        let gone: Vec<u32> = self.files.keys().copied().filter(|n| !self.is_there(*n)).collect();
+        for number in gone {
+            self.files.remove(&number);
+        }
+    }
+
+    fn is_there(&self, number: u32) -> bool {
+        facts_at(&self.directory, &self.path(number)).is_ok()
+    }
+
     /// Undoes a [`Self::push`].
     pub(crate) fn pop(&mut self) -> io::Result<()> {
         self.rename(&self.path(1), OsStr::new(self.name))?;
