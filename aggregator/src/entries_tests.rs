@@ -139,6 +139,26 @@ fn an_entry_waits_for_its_next_line_for_ten_seconds_or_a_seals_interval() {
 }
 
 #[test]
+fn an_entry_that_goes_on_slowly_is_let_go_after_a_minute() {
+    let (mut bed, tenths) = clocked(Duration::from_secs(600), 64 << 20);
+    bed.send(message_of_entries(1, 1, 0, &[(b"entry", false)]));
+    for n in 1..=24 {
+        tenths.fetch_add(50, Ordering::Relaxed);
+        bed.send(message_of_entries(1, 1, 100 * n, &[(b"entry", true)]));
+        bed.sealer().seal_but_last_entries().unwrap();
+        // A minute has passed with the twelfth line, and then with the entry that begins behind it,
+        // whose first line is the thirteenth.
+        let sealed = if n < 12 { 0 } else { 13 };
+        assert_eq!(bed.store().sealed.lock()[&0], sealed, "{n}");
+        assert_eq!(bed.store().position(0), n + 1);
+    }
+    tenths.fetch_add(50, Ordering::Relaxed);
+    bed.sealer().seal_but_last_entries().unwrap();
+    assert_eq!((bed.hot(), bed.store().sealed.lock()[&0]), (0, 25));
+    assert_eq!(bed.lines(&Formula::Any).len(), 25);
+}
+
+#[test]
 fn what_a_seal_leaves_hot_is_bounded() {
     let (mut bed, _) = clocked(Duration::from_secs(600), 64 << 10);
     let line = [b'x'; 1500];

@@ -9,6 +9,10 @@ use sawlog_transport::entries::{EntryCutter, may_continue};
 use crate::hot::{Continued, HotRun};
 use crate::streams::StreamNumber;
 
+/// How long after its first line an entry is let go, although lines still continue it: until then it
+/// holds back the positions of what is consumed.
+const ENTRY_AGE_MAX: Duration = Duration::from_secs(60);
+
 /// Partition and stream: arrival numbers are a partition's.
 pub(crate) type Key = (u32, StreamNumber);
 
@@ -25,6 +29,8 @@ pub(crate) struct OpenEntry {
     cutter: EntryCutter,
     /// When its last line came: nanoseconds of the steady clock.
     came: i64,
+    /// When its first line came.
+    began: i64,
 }
 
 impl OpenEntry {
@@ -57,12 +63,12 @@ impl OpenEntries {
         run.continues = before
             .filter(|_| lines > 0)
             .map(|open| Continued { lines: lines as u32, of: open.last_run });
-        let (arrival, line) = match (last, before) {
-            (None, Some(open)) => (open.arrival, open.line),
-            (last, _) => (run.arrival, last.unwrap_or(0)),
+        let (arrival, line, began) = match (last, before) {
+            (None, Some(open)) => (open.arrival, open.line, open.began),
+            (last, _) => (run.arrival, last.unwrap_or(0), now),
         };
         let (last_run, last_piece) = (run.arrival, run.pieces.last().copied());
-        let open = OpenEntry { arrival, line, last_run, last_piece, cutter, came: now };
+        let open = OpenEntry { arrival, line, last_run, last_piece, cutter, came: now, began };
         self.0.insert(key, open);
     }
 
@@ -74,7 +80,9 @@ impl OpenEntries {
         self.0.clear();
     }
 
-    /// Leaves those whose last line came less than `wait` ago, the latest of them first and so many that all their `costs` together are at most `bytes_max`.
+    /// Leaves those whose last line came less than `wait` ago, and their first less than
+    /// [`ENTRY_AGE_MAX`]: the latest of them first, and so many that all their `costs` together are at
+    /// most `bytes_max`.
     pub(crate) fn keep_latest(
         &mut self,
         now: i64,
@@ -82,8 +90,10 @@ impl OpenEntries {
         bytes_max: usize,
         costs: impl Fn(&OpenEntry) -> usize,
     ) {
-        let age = |open: &OpenEntry| u128::try_from(now.saturating_sub(open.came)).unwrap_or(0);
-        self.0.retain(|_, open| age(open) < wait.as_nanos());
+        let age = |since: i64| u128::try_from(now.saturating_sub(since)).unwrap_or(0);
+        self.0.retain(|_, open| {
+            age(open.came) < wait.as_nanos() && age(open.began) < ENTRY_AGE_MAX.as_nanos()
+        });
         let mut latest: Vec<(i64, Key)> = self.0.iter().map(|(k, o)| (o.came, *k)).collect();
         latest.sort_unstable_by(|a, b| b.cmp(a));
         let mut bytes = 0;

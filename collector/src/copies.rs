@@ -350,7 +350,7 @@ impl Stream {
         progress: &[Progress],
         turn: &mut Turn<'_, '_>,
     ) {
-        let lines = Lines {
+        let mut lines = Lines {
             source: &self.source,
             times: &mut self.times,
             pem: &mut self.pem,
@@ -358,7 +358,7 @@ impl Stream {
             head: &mut None,
             older: &[],
         };
-        turn.reader.declare(&lines, pieces, progress);
+        turn.reader.declare(&mut lines, pieces, progress);
     }
 }
 

@@ -26,7 +26,7 @@ impl Reader<'_> {
     pub(crate) fn leave_out_hole(
         &mut self,
         file: &mut TailFile,
-        stream: &Lines<'_>,
+        stream: &mut Lines<'_>,
     ) -> io::Result<Option<u64>> {
         if !self.is_zero_at(file, file.read_to)? {
             return Ok(None);

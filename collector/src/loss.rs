@@ -10,7 +10,12 @@ use crate::reader::{Lines, Reader};
 impl Reader<'_> {
     /// Hands on a run without lines. The checkpoints follow once it is acknowledged, after everything
     /// that was handed on before.
-    pub(crate) fn declare(&mut self, stream: &Lines<'_>, pieces: &[Piece], progress: &[Progress]) {
+    pub(crate) fn declare(
+        &mut self,
+        stream: &mut Lines<'_>,
+        pieces: &[Piece],
+        progress: &[Progress],
+    ) {
         let clock = StreamClock {
             last_time: stream.times.last(),
             zone: stream.times.zone_offset_seconds(),
@@ -28,6 +33,7 @@ impl Reader<'_> {
         }
         let lines = sawlog_transport::LineColumns::default();
         let run = RunInput { read_time: self.now.wall, pieces, lines: &lines, text: &[] };
-        self.batcher.push(stream.source, run, &progress, self.now.monotonic);
+        let source = stream.text.source_of_lines(stream.source);
+        self.batcher.push(&source, run, &progress, self.now.monotonic);
     }
 }

@@ -182,7 +182,8 @@ impl Reader<'_> {
         if let Some(reason) = self.not_text(file, stream, window) {
             return Ok(Outcome::NotText(reason));
         }
-        let envelope = self.envelope(file, stream.text, window)?;
+        let has_head = stream.head.is_some();
+        let envelope = self.envelope(file, stream.text, window, has_head)?;
         let read_to = file.read_to;
         let was_inside_cut = file.inside_cut;
         let live = file.is_live() && !stream.source.times_are_true;
@@ -378,7 +379,8 @@ impl Reader<'_> {
         let Some(window) = self.fill(file, FRAME_TEXT_BYTES_MAX)? else {
             return Ok(Outcome::Replaced);
         };
-        if let Some(envelope) = self.envelope(file, stream.text, window)? {
+        let joined = stream.head.is_some();
+        if let Some(envelope) = self.envelope(file, stream.text, window, joined)? {
             return self.enveloped_end(file, stream, window, envelope);
         }
         let head_bytes = stream.head.as_ref().map_or(0, LineHead::bytes);
@@ -386,7 +388,6 @@ impl Reader<'_> {
             return Ok(Outcome::End);
         }
         self.buffers.begin();
-        let joined = stream.head.is_some();
         self.take_head(stream)?;
         self.take_rest(file, window, window.data, window.data);
         let source_bytes = self.source_bytes();
@@ -448,7 +449,7 @@ impl Reader<'_> {
         let Some(window) = self.fill(file, FRAME_TEXT_BYTES_MAX)? else {
             return Ok(Outcome::Replaced);
         };
-        let is_open = match self.envelope(file, text, window)? {
+        let is_open = match self.envelope(file, text, window, head.bytes() > 0)? {
             None => self.is_unterminated_end(file, head.bytes(), window),
             Some(envelope) => {
                 let before = Before { head: Some(head), older, stream: StreamId(0) };
@@ -562,13 +563,7 @@ impl Reader<'_> {
     }
 
     fn push(&mut self, stream: &mut Lines<'_>, text: &[u8]) {
-        let unwrapped;
-        let source = if stream.text.last_envelope().is_none() {
-            stream.source
-        } else {
-            unwrapped = stream.text.unwrapped_source(stream.source);
-            &unwrapped
-        };
+        let source = stream.text.source_of_lines(stream.source);
         let Buffers { columns, pieces, progress, .. } = &mut *self.buffers;
         let clock = StreamClock {
             last_time: stream.times.last(),
@@ -583,6 +578,6 @@ impl Reader<'_> {
         self.metrics.read_lines.inc_by(columns.len() as u64);
         trace_id::note(text, columns);
         let run = RunInput { read_time: self.now.wall, pieces, lines: columns, text };
-        self.batcher.push(source, run, progress, self.now.monotonic);
+        self.batcher.push(&source, run, progress, self.now.monotonic);
     }
 }

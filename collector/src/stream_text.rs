@@ -1,5 +1,6 @@
 //! What a stream's text is made of: the envelope of its lines, and the traces that go on in them.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use sawlog_transport::{GenerationId, Labels};
@@ -61,14 +62,31 @@ impl StreamText {
         }
     }
 
+    /// Gives a file whose first line began in the file that was read last that one's envelope, if it
+    /// is known.
+    pub(crate) fn inherit(&mut self, file: GenerationId) {
+        if let Some((generation, _)) = &mut self.found {
+            *generation = file;
+        }
+    }
+
     /// Remembers what a file's first line told.
     pub(crate) fn found(&mut self, file: GenerationId, envelope: Option<Envelope>) {
         self.found = Some((file, envelope));
     }
 
+    /// The source as it is told with lines, and with what is told instead of lines: the labels of both
+    /// are the same.
+    pub(crate) fn source_of_lines<'a>(&mut self, source: &'a Source) -> Cow<'a, Source> {
+        match self.last_envelope() {
+            None => Cow::Borrowed(source),
+            Some(_) => Cow::Owned(self.unwrapped_source(source)),
+        }
+    }
+
     /// The source of unwrapped lines: without the label `stream`, since each line says of itself
     /// whether it was standard output or standard error.
-    pub(crate) fn unwrapped_source(&mut self, source: &Source) -> Source {
+    fn unwrapped_source(&mut self, source: &Source) -> Source {
         if let Some((labels, unwrapped)) = &self.unwrapped
             && Arc::ptr_eq(labels, &source.labels)
         {

@@ -28,13 +28,18 @@ impl SideNames {
 }
 
 impl Reader<'_> {
-    /// What is around the lines of a file, some of whose bytes are in the window.
+    /// What is around the lines of a file, some of whose bytes are in the window. With `has_head` its
+    /// first line began in an older file, and what it holds of it tells nothing.
     pub(super) fn envelope(
         &mut self,
         file: &TailFile,
         text: &mut StreamText,
         window: Window,
+        has_head: bool,
     ) -> io::Result<Option<Envelope>> {
+        if has_head && text.envelope(file.generation) == Known::Not {
+            text.inherit(file.generation);
+        }
         if let Known::Yes(envelope) = text.envelope(file.generation) {
             return Ok(envelope);
         }

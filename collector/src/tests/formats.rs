@@ -147,6 +147,44 @@ fn parts_are_joined_across_rotations_and_restarts() {
 }
 
 #[test]
+fn what_is_declared_lost_leaves_the_labels_as_they_are() {
+    for (glob, path) in [("pods/*/*/*.log", CRI), ("*.log", "x.log")] {
+        let mut f = Fixture::on_paths(&[glob]);
+        f.recorder.store.lock().envelopes = true;
+        f.append(path, cri("stdout F", "one"));
+        f.pump();
+        let before = labels(&f, path);
+        assert_eq!(before.get("stream"), None);
+        f.append(path, "seen and never ended");
+        f.pump();
+        f.truncate(path);
+        f.pump();
+        f.wait(Duration::from_secs(60));
+        assert_eq!(f.lost("truncated"), 20);
+        assert_eq!(labels(&f, path), before, "{path}");
+    }
+}
+
+#[test]
+fn a_file_that_begins_inside_a_line_has_the_envelope_of_the_one_before() {
+    let mut f = Fixture::on_paths(&["*.log"]);
+    f.recorder.store.lock().envelopes = true;
+    let second = cri("stdout F", "second");
+    let (begin, end) = second.split_at(40);
+    f.append("x.log", cri("stdout F", "first") + begin);
+    f.pump();
+    f.rename("x.log", "x.log.1");
+    f.append("x.log", end);
+    f.wait(Duration::from_secs(1));
+    f.append("x.log", cri("stderr F", "third"));
+    f.wait(Duration::from_secs(1));
+    let expected = [("first", "stdout"), ("second", "stdout"), ("third", "stderr")];
+    let expected = expected.map(|(text, side)| (text.to_owned(), 0, side.to_owned()));
+    assert_eq!(lines(&f, "x.log"), expected);
+    f.assert_complete("x.log");
+}
+
+#[test]
 fn a_line_of_many_parts_is_cut_and_the_next_is_intact() {
     let mut f = on_cri();
     let part = cri("stdout P", &"x".repeat(16_384));
