@@ -127,7 +127,8 @@ impl Stream {
         let is_original = |file: &TailFile| {
             !matches!(file.copy, Copied::Idle(_))
                 && may_be_copy(copy, file)
-                && (file.name.is_some() || file.ended.iter().any(|ended| ended.read_to > 0))
+                && (file.name.is_some()
+                    || file.ended.iter().any(|ended| ended.read_to > 0 || ended.seen.0 > 0))
         };
         self.files.iter().position(is_original)
     }

@@ -48,6 +48,16 @@ fn copied_twice_between_two_looks() {
 }
 
 #[test]
+fn every_copy_goes_over_the_one_before() {
+    for settled in [false, true] {
+        let begin = [line(), Look, copy_truncate(true), line(), Look, CopyOver(0), line(), Pump];
+        let end = [CopyOver(0), line(), Kill(settled), CopyOver(0), Start, line(), CopyOver(0)];
+        let end = if settled { &end[..] } else { &end[..2] };
+        play(&[&begin[..], end].concat());
+    }
+}
+
+#[test]
 fn the_copy_of_a_file_that_was_never_seen_is_compressed() {
     play(&[open(), copy_truncate(false), Look, Gzip(0, 1), Forget]);
 }
