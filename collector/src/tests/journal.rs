@@ -41,6 +41,20 @@ fn entry(cursor: &str, container: &str, text: &[u8]) -> Vec<u8> {
     ])
 }
 
+/// What a task may write itself: all fields but those that journald vouches for.
+fn forged() -> Vec<u8> {
+    exported(&[
+        ("__CURSOR", b"c-1.5"),
+        ("_UID", b"1000"),
+        ("MESSAGE", b"forged"),
+        ("FRAMEWORK_ID", b"F"),
+        ("AGENT_ID", b"S1"),
+        ("EXECUTOR_ID", b"E"),
+        ("CONTAINER_ID", b"c1"),
+        ("STREAM", b"STDOUT"),
+    ])
+}
+
 #[test]
 fn containers_lines_come_from_the_journal_and_go_on_behind_the_cursor() {
     let temp = tempfile::tempdir().expect("temp dir");
@@ -57,16 +71,7 @@ fn containers_lines_come_from_the_journal_and_go_on_behind_the_cursor() {
     }
     let first = [
         entry("c-1", "c1", b"plain"),
-        exported(&[
-            ("__CURSOR", b"c-1.5"),
-            ("_UID", b"1000"),
-            ("MESSAGE", b"forged"),
-            ("FRAMEWORK_ID", b"F"),
-            ("AGENT_ID", b"S1"),
-            ("EXECUTOR_ID", b"E"),
-            ("CONTAINER_ID", b"c1"),
-            ("STREAM", b"STDOUT"),
-        ]),
+        forged(),
         exported(&[("__CURSOR", b"c-2"), ("MESSAGE", b"of another service")]),
         entry("c-3", "c1", b"two\nlines \xff"),
         entry("c-4", "c1.n1", b"nested"),
