@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::nowhere::{self, FILES, Nowhere};
+use crate::collecting::{self, FILES};
+use crate::nowhere::Nowhere;
 use crate::process::{self, bytes_below, say, wait_for};
 use crate::verdicts::Verdicts;
 
@@ -61,14 +62,14 @@ fn write(files: &Path) -> Vec<File> {
 pub(crate) fn run(dir: &Path) {
     let raw = bytes_below(&dir.join(FILES));
     let nowhere = Arc::new(Nowhere::new(|_: &_| ()));
-    let (collector, _data) = nowhere::start(dir, true, nowhere);
+    let (collector, _data) = collecting::start(dir, true, nowhere);
     wait_for(raw, || collector.status().bytes_acked);
     std::thread::sleep(SETTLE);
     let before = cpu_nanos();
     std::thread::sleep(WATCHED);
     say("share", (cpu_nanos() - before) as f64 / WATCHED.as_nanos() as f64);
     say("open", collector.status().files_open as f64);
-    nowhere::stop(collector);
+    collecting::stop(collector);
 }
 
 /// CPU time of the threads that there are, as the scheduler counts it: in ticks it would be too coarse.

@@ -14,7 +14,8 @@ use bytes::Bytes;
 use sawlog_collector::CollectorHandle;
 use sawlog_transport::Batch;
 
-use crate::nowhere::{self, FILES, Nowhere};
+use crate::collecting::{self, FILES};
+use crate::nowhere::Nowhere;
 use crate::process::{self, say};
 
 /// What stands before the moment at which a line was written, in nanoseconds since the start.
@@ -59,7 +60,7 @@ impl Measured {
         let started = Instant::now();
         let (sender, latencies) = channel();
         let nowhere = Nowhere::new(move |message: &Bytes| note(message, started, &sender));
-        let (collector, _data) = nowhere::start(dir, true, Arc::new(nowhere));
+        let (collector, _data) = collecting::start(dir, true, Arc::new(nowhere));
         Self { started, collector, latencies }
     }
 

@@ -14,15 +14,19 @@
 #[path = "../corpus/mod.rs"]
 mod corpus;
 #[allow(dead_code, reason = "each program uses a part of it")]
+#[path = "../nowhere/mod.rs"]
+mod nowhere;
+#[allow(dead_code, reason = "each program uses a part of it")]
 #[path = "../process/mod.rs"]
 mod process;
+#[path = "../verdicts/mod.rs"]
+mod verdicts;
 
+mod collecting;
 mod envelope;
 mod idle;
 mod latency;
-mod nowhere;
 mod rate;
-mod verdicts;
 
 use std::path::Path;
 use std::process::ExitCode;

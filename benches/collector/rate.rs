@@ -8,9 +8,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use crate::collecting::{self, FILES};
 use crate::corpus::Corpus;
 use crate::envelope::Envelope;
-use crate::nowhere::{self, FILES, Nowhere};
+use crate::nowhere::Nowhere;
 use crate::process::{self, bytes_below, cpu_seconds, say, wait_for};
 use crate::verdicts::Verdicts;
 
@@ -116,10 +117,10 @@ pub(crate) fn collect(dir: &Path, redaction: bool) {
     let raw = bytes_below(&dir.join(FILES));
     let nowhere = Arc::new(Nowhere::new(|_: &_| ()));
     let before = cpu_seconds();
-    let (collector, data) = nowhere::start(dir, redaction, nowhere.clone());
+    let (collector, data) = collecting::start(dir, redaction, nowhere.clone());
     wait_for(raw, || collector.status().bytes_acked);
     say("cpu", cpu_seconds() - before);
-    nowhere::stop(collector);
+    collecting::stop(collector);
     std::fs::remove_dir_all(data).expect("the folder is ours");
     say("raw", raw as f64);
     say("stored", nowhere.bytes.load(Ordering::Relaxed) as f64);

@@ -2,44 +2,17 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use sawlog_collector::{Collector, Config};
-use sawlog_transport::{Ack, AckSender, Position, Producer, SendError};
 
+use crate::nowhere::Nowhere;
 use crate::prepare::FILES;
 use crate::process::{bytes_below, cpu_seconds, say, wait_for};
 
 /// How long a stop may take.
 const PATIENCE: Duration = Duration::from_secs(120);
-
-/// Takes everything and keeps nothing.
-#[derive(Default)]
-struct Nowhere {
-    messages: AtomicU64,
-    bytes: AtomicU64,
-}
-
-impl Producer for Nowhere {
-    fn partitions(&self) -> u32 {
-        1
-    }
-
-    fn send(
-        &self,
-        partition: u32,
-        message: Bytes,
-        tag: u64,
-        acks: &AckSender,
-    ) -> Result<(), SendError> {
-        let offset = self.messages.fetch_add(1, Ordering::Relaxed);
-        self.bytes.fetch_add(message.len() as u64, Ordering::Relaxed);
-        let ack = Ack { tag, result: Ok(Position { partition, offset }) };
-        acks.send(ack).map_err(|_| SendError::Full)
-    }
-}
 
 /// Collects all files until the last byte is acknowledged.
 pub(crate) fn run(dir: &Path) {
@@ -50,7 +23,7 @@ pub(crate) fn run(dir: &Path) {
         paths: vec![files.join("*.log").to_string_lossy().into_owned()],
         ..Config::new(data.path(), "bench-host")
     };
-    let nowhere = Arc::new(Nowhere::default());
+    let nowhere = Arc::new(Nowhere::new(|_| ()));
     let before = cpu_seconds();
     let registry = prometheus::Registry::new();
     let collector =

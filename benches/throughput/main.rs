@@ -14,8 +14,12 @@
 
 #[path = "../corpus/mod.rs"]
 mod corpus;
+#[path = "../nowhere/mod.rs"]
+mod nowhere;
 #[path = "../process/mod.rs"]
 mod process;
+#[path = "../verdicts/mod.rs"]
+mod verdicts;
 
 mod aggregate;
 mod baseline;
@@ -32,7 +36,8 @@ use std::process::ExitCode;
 use corpus::Corpus;
 use measure::Task;
 use process::Measured;
-use report::{Row, Verdicts};
+use report::Row;
+use verdicts::Verdicts;
 
 /// Below this size start-up costs and the last seal weigh too much to judge: MB.
 const DEFAULT_MB: u64 = 256;
@@ -104,11 +109,11 @@ impl Case {
         print_rows(&read, &zstd, &collect, &baseline, &aggregate, dir);
         if self.judged {
             let rates = aggregate.rate() / baseline.lines.rate();
-            let what = "MB per CPU-second, of the baseline's";
-            verdicts.judge(self.name, what, rates, rates >= 5.0, "≥ 5");
+            let what = format!("{}: MB per CPU-second, of the baseline's", self.name);
+            verdicts.judge(&what, rates, rates >= 5.0, "≥ 5");
             let disks = aggregate.number("disk") / baseline.disk_least();
-            let what = "bytes on disk, of the baseline's";
-            verdicts.judge(self.name, what, disks, disks <= 0.5, "≤ 0.5");
+            let what = format!("{}: bytes on disk, of the baseline's", self.name);
+            verdicts.judge(&what, disks, disks <= 0.5, "≤ 0.5");
         }
     }
 }

@@ -96,10 +96,9 @@ fn the_printed_searches_find_lines_of_rotating_containers() {
         answers.push(lines);
     }
     let payments = |line: &str| line.contains(" /shop/payments ") && line.contains("timeout");
-    // A stack trace goes on below the first line of its entry, which begins with the time.
-    let firsts = |answer: usize| answers[answer].lines().filter(|line| line.starts_with("20"));
-    assert!(firsts(0).all(payments), "{}", answers[0]);
-    assert!(firsts(1).all(|line| line.contains("connection refused")), "{}", answers[1]);
+    let refused = |line: &str| line.contains("connection refused");
+    assert_entries(&answers[0], payments);
+    assert_entries(&answers[1], refused);
     // The request went through three applications.
     let apps = ["/web/frontend", "/shop/api", "/shop/payments"];
     let of_all = |lines: &String| apps.iter().all(|app| lines.contains(&format!(" {app} ")));
@@ -131,6 +130,16 @@ fn the_printed_searches_find_lines_of_rotating_containers() {
     }
     assert_eq!(last_lines, 4, "each container's last line");
     assert!(logs.values().filter(|text| !text.is_empty()).count() >= 4, "{:?}", logs.keys());
+}
+
+/// All first lines of entries are as they should be; a stack trace goes on below its first line, and
+/// only lines that are indented or name a cause do.
+fn assert_entries(answer: &str, wanted: impl Fn(&str) -> bool) {
+    let (firsts, traces): (Vec<&str>, Vec<&str>) =
+        answer.lines().partition(|line| line.starts_with("20"));
+    assert!(!firsts.is_empty() && firsts.into_iter().all(wanted), "{answer}");
+    let of_a_trace = |line: &&str| line.starts_with([' ', '\t']) || line.contains("Exception");
+    assert!(traces.iter().all(of_a_trace), "{answer}");
 }
 
 /// All files of this name below a directory.

@@ -156,12 +156,13 @@ impl OpenSpool {
         }
     }
 
-    /// Gives up the oldest file; `false` if there is none but the one being written.
+    /// Gives up the oldest file; `false` if there is none but the one being written, and those of which it
+    /// is not known yet what else delivers them.
     fn give_up_oldest(&mut self, now: Duration, metrics: &Metrics) -> Result<bool, ConsumeError> {
         let files = self.log.files(PARTITION);
         let front = self.offsets.front();
         let Some(at) = files.iter().position(|file| file.end > front) else { return Ok(false) };
-        if at + 1 == files.len() {
+        if at + 1 == files.len() || files[at].end > self.offsets.known() {
             return Ok(false);
         }
         let (from, upto) = (files[at].first.max(front), files[at].end);

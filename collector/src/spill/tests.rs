@@ -176,6 +176,25 @@ fn a_batch_for_which_there_is_never_room_is_declared_at_once() {
     assert!(s.delivered(PieceKind::Text).is_empty());
 }
 
+/// What the disk has and nobody was told of yet may be in flight too: it is not given up before that is
+/// known, and then it is not lost.
+#[test]
+fn what_is_in_flight_too_is_never_counted_as_lost() {
+    let data = tempfile::tempdir().expect("temp dir");
+    let mut s = setup(data.path(), 10_000, Faults::default());
+    for number in 0..100 {
+        s.store(number..number + 1, false);
+        // Time for the disk, and no look at what became durable.
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    s.durable(100);
+    s.store(100..101, false);
+    s.durable(1);
+    let bytes = s.metrics.load.spool_bytes.get();
+    assert!(bytes <= 12_000, "{bytes} bytes: then the oldest are given up");
+    assert_eq!(s.metrics.lost_bytes.with_label_values(&["budget"]).get(), 0);
+}
+
 #[test]
 fn a_batch_that_is_in_flight_too_is_delivered_only_after_a_restart() {
     let data = tempfile::tempdir().expect("temp dir");

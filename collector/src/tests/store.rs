@@ -256,10 +256,11 @@ impl Store {
         lines.iter().map(|line| line.text.clone()).collect()
     }
 
-    /// Whether exactly the bytes `0..len` of a generation are accounted for.
+    /// Whether exactly the bytes `0..len` of a generation are held, or were cut from a line.
     pub(super) fn is_complete(&self, generation: GenerationId, len: u64) -> bool {
         let Some(Held(bytes)) = self.held.get(&generation) else { return len == 0 };
-        bytes.len() as u64 == len && !bytes.contains(&Byte::Missing)
+        let is_kept = |byte: &Byte| matches!(byte, Byte::Text(_) | Byte::Cut);
+        bytes.len() as u64 == len && bytes.iter().all(is_kept)
     }
 
     fn count(&self, of: impl Fn(Byte) -> bool) -> usize {
