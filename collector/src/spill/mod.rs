@@ -8,6 +8,8 @@
 //!
 //! When the spool is full, its oldest log file is given up: of its batches only the ranges of bytes
 //! stay, declared lost, as a small batch at the spool's end. The file is deleted once that is durable.
+//! What of it is in flight is declared too, for the case that this process dies, but not counted: once
+//! it arrives it is held, whatever was declared (`docs/format.md`, ledger).
 
 mod loss;
 mod offsets;

@@ -1,6 +1,7 @@
 //! What batches hold, line by line and range by range: from a topic, or from an embedded log.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
@@ -16,6 +17,8 @@ pub(super) struct Received {
     containers: BTreeMap<StreamId, String>,
     generations: Vec<GenerationId>,
     lines: BTreeMap<(StreamId, usize, u64), Line>,
+    /// Ranges that are accounted for otherwise than as lost: disjoint, by their begin.
+    held: BTreeMap<GenerationId, BTreeMap<u64, u64>>,
     /// What is declared as lost.
     lost: BTreeMap<(GenerationId, u64, u64), &'static str>,
     pub(super) messages: u64,
@@ -63,7 +66,7 @@ impl Received {
         }
         for run in &batch.runs {
             self.add_run(&batch, run, &columns);
-            run.pieces.iter().for_each(|piece| self.add_loss(piece));
+            run.pieces.iter().for_each(|piece| self.add_piece(piece));
         }
         self.messages += 1;
     }
@@ -102,9 +105,11 @@ impl Received {
         })
     }
 
-    fn add_loss(&mut self, piece: &Piece) {
+    fn add_piece(&mut self, piece: &Piece) {
         if let Some(reason) = piece.kind.loss() {
             self.lost.insert((piece.generation, piece.from, piece.to), reason);
+        } else {
+            add_range(self.held.entry(piece.generation).or_default(), piece.from..piece.to);
         }
     }
 
@@ -129,7 +134,8 @@ impl Received {
         self.lines.len()
     }
 
-    /// Bytes that batches declare as lost, by reason; ranges that were declared twice count once.
+    /// Bytes that batches declare as lost, by reason, each byte once; what arrived all the same is held,
+    /// here as in the ledger.
     pub(super) fn lost(&self) -> BTreeMap<String, u64> {
         let mut lost = BTreeMap::new();
         let (mut generation, mut counted_to) = (None, 0);
@@ -137,10 +143,34 @@ impl Received {
             if generation != Some(*of) {
                 (generation, counted_to) = (Some(*of), 0);
             }
-            let bytes = to.saturating_sub(counted_to.max(*from));
+            let range = counted_to.max(*from)..*to;
             counted_to = counted_to.max(*to);
-            *lost.entry((*reason).to_owned()).or_default() += bytes;
+            let held = self.held.get(of).map_or(0, |held| overlap(held, &range));
+            let bytes = (range.end.saturating_sub(range.start)).saturating_sub(held);
+            if bytes > 0 {
+                *lost.entry((*reason).to_owned()).or_default() += bytes;
+            }
         }
         lost
     }
+}
+
+/// Joins a range with those that it touches.
+fn add_range(ranges: &mut BTreeMap<u64, u64>, range: Range<u64>) {
+    let (mut from, mut to) = (range.start, range.end);
+    while let Some((begin, end)) = ranges.range(..=to).next_back().map(|(b, e)| (*b, *e)) {
+        if end < from {
+            break;
+        }
+        ranges.remove(&begin);
+        (from, to) = (from.min(begin), to.max(end));
+    }
+    ranges.insert(from, to);
+}
+
+/// How many bytes of a range lie in ranges that are disjoint.
+fn overlap(ranges: &BTreeMap<u64, u64>, range: &Range<u64>) -> u64 {
+    let common =
+        |(from, to): (&u64, &u64)| range.end.min(*to).saturating_sub(range.start.max(*from));
+    ranges.iter().map(common).sum()
 }

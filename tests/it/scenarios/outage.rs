@@ -174,9 +174,7 @@ fn what_is_deleted_during_an_outage_is_held_within_its_budget_and_spilled() {
     outcome.check_limits();
 }
 
-// In its last run the lines were as they should be, but the metric told of 272 MB where 158 were missing.
 #[test]
-#[ignore = "sawlog_collector_lost_bytes_total{reason=budget} counts too much here; see Known limits"]
 fn beyond_all_budgets_the_oldest_goes_first_and_is_told() {
     let Some(mut broker) = Broker::start(1, &[]) else { return };
     let work = Work::new();
