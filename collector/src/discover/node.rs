@@ -1,0 +1,45 @@
+//! One directory of the tree.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use inotify::WatchDescriptor;
+use sawlog_transport::StreamId;
+
+use super::NodeId;
+use super::names::Memory;
+use crate::identity::{InodeKey, facts_of_path};
+use crate::place::Place;
+
+/// A directory.
+pub(super) struct Node {
+    pub(super) parent: Option<NodeId>,
+    pub(super) path: PathBuf,
+    pub(super) place: Place,
+    /// The directory behind the path when it was listed last.
+    pub(super) directory: Option<InodeKey>,
+    pub(super) watch: Option<WatchDescriptor>,
+    pub(super) children: HashMap<OsString, NodeId>,
+    /// The streams fed from here, by log.
+    pub(super) logs: HashMap<OsString, StreamId>,
+    pub(super) memory: Memory,
+    /// The directory's modification time at the last listing, and whether another change at that
+    /// very time was impossible by then: two changes can share one tick of the clock.
+    pub(super) listed: Option<(i64, bool)>,
+    pub(super) warned: bool,
+    /// Whether it waits to be listed, and whether as urgent.
+    pub(super) dirty: bool,
+    pub(super) urgent: bool,
+}
+
+impl Node {
+    /// Whether a listing could find something new.
+    pub(super) fn is_changed(&self) -> bool {
+        let Ok(found) = facts_of_path(&self.path) else { return true };
+        // A root may be a symlink, whose own times tell nothing.
+        self.parent.is_none()
+            || self.directory != Some(found.key)
+            || self.listed != Some((found.modified, true))
+    }
+}

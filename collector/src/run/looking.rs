@@ -1,0 +1,158 @@
+//! Looking around: what changed in the directories, and which streams are woken by it.
+
+use std::cmp::Reverse;
+
+use sawlog_transport::StreamId;
+
+use super::Loop;
+use crate::clock::Now;
+use crate::discover::{Change, NodeId, Rescan};
+use crate::intake::{Intake, Streams};
+use crate::relabel;
+use crate::schedule::Class;
+use crate::tail::TailFile;
+
+/// Directories listed before the loop looks at everything else again.
+const STEP_DIRECTORIES: usize = 64;
+/// Watched directories are checked at every so many rescans.
+const RESCANS_WATCHED: u64 = 6;
+/// Open files in watched directories are checked at every so many sweeps.
+const SWEEPS_WATCHED: u64 = 60;
+
+impl Loop {
+    pub(super) fn look_around(&mut self, now: Now) {
+        for change in self.tree.take_events() {
+            self.changed(&change, now);
+        }
+        if let Some(count) = self.rescans.due(now.monotonic) {
+            let watched = count.is_multiple_of(RESCANS_WATCHED);
+            self.tree.rescan(if watched { Rescan::Changed } else { Rescan::Unwatched });
+            self.compact_checkpoints(now);
+        }
+        if let Some(count) = self.sweeps.due(now.monotonic) {
+            // At most once a sweep, lest a storm of events be answered by a storm of listings.
+            let events_lost = std::mem::take(&mut self.events_lost);
+            if events_lost {
+                self.tree.rescan(Rescan::EventsLost);
+            }
+            self.sweep(events_lost || count.is_multiple_of(SWEEPS_WATCHED), now);
+        }
+        for stream in self.take_in(now) {
+            self.account(stream, now);
+            self.wake(stream, now);
+        }
+        for id in self.tree.take_orphans() {
+            self.lose_names(id, now);
+        }
+        self.relabel(now);
+        self.wake_due(now);
+    }
+
+    /// Hands on the labels that the agent's metadata gives to streams.
+    fn relabel(&mut self, now: Now) {
+        if let Some(keys) = self.relabelling.due(&self.metadata, self.tree.is_dirty()) {
+            let sources = self.tree.sources(&self.config.host, &keys);
+            let checkpoints = &self.checkpoints;
+            relabel::announce(sources, &mut self.streams, checkpoints, &mut self.batcher, now);
+        }
+    }
+
+    /// Lists the directories that are due; gives the streams that changed.
+    fn take_in(&mut self, now: Now) -> Vec<StreamId> {
+        // What is to be listed again because it changes too fast waits for the next turn, and so do
+        // the many directories of a rescan: files are read in between.
+        let due: Vec<NodeId> =
+            std::iter::from_fn(|| self.tree.next_dirty()).take(STEP_DIRECTORIES).collect();
+        let mut intake = Intake {
+            tree: &mut self.tree,
+            streams: &mut self.streams,
+            checkpoints: &mut self.checkpoints,
+            metrics: &self.metrics,
+            config: &self.config,
+            now,
+            started: self.started,
+            finished: Vec::new(),
+            vanished: Vec::new(),
+        };
+        let mut changed: Vec<StreamId> =
+            due.into_iter().flat_map(|node| intake.directory(node)).collect();
+        changed.extend(intake.accept_pending_of_gone());
+        changed
+    }
+
+    fn changed(&mut self, change: &Change, now: Now) {
+        let Change::Written { node, name, closed } = change else {
+            self.metrics.load.event_overflows.inc();
+            self.events_lost = true;
+            return;
+        };
+        let id = self.tree.log_of(*node, name).and_then(|log| self.tree.stream(*node, log));
+        let file = id.and_then(|id| self.streams.by_id.get_mut(&id)).and_then(|stream| {
+            let is_it =
+                |known: &&mut TailFile| known.name.as_ref().is_some_and(|(known, _)| known == name);
+            stream.files.iter_mut().find(is_it)
+        });
+        match (file, id) {
+            (Some(file), Some(id)) => {
+                if *closed {
+                    file.closed_by_a_writer();
+                }
+                self.wake(id, now);
+            }
+            // The file was finished and closed, or is new.
+            _ => self.tree.mark(*node),
+        }
+    }
+
+    /// Gives a turn to streams whose files no watch covers; with `all` to all.
+    fn sweep(&mut self, all: bool, now: Now) {
+        let due: Vec<StreamId> = if all || !self.tree.is_all_watched() {
+            self.streams.by_id.keys().copied().collect()
+        } else {
+            let Streams { by_id, unnamed, .. } = &mut self.streams;
+            unnamed.retain(|id| {
+                let files = by_id.get(id).map(|stream| &stream.files[..]).unwrap_or_default();
+                files.iter().any(|file| file.name.is_none())
+            });
+            unnamed.iter().copied().collect()
+        };
+        for id in due {
+            self.account(id, now);
+            self.wake(id, now);
+        }
+    }
+
+    fn lose_names(&mut self, id: StreamId, now: Now) {
+        if let Some(stream) = self.streams.by_id.get_mut(&id) {
+            for file in &mut stream.files {
+                file.name = None;
+            }
+            stream.listings += 1;
+            self.streams.unnamed.insert(id);
+        }
+        self.account(id, now);
+        self.wake(id, now);
+    }
+
+    pub(super) fn wake(&mut self, id: StreamId, now: Now) {
+        if let Some(stream) = self.streams.by_id.get_mut(&id) {
+            self.schedule.wait(id, Class::of(stream, now.monotonic));
+        }
+    }
+
+    fn wake_due(&mut self, now: Now) {
+        while let Some(Reverse((at, id))) =
+            self.timers.peek().copied().filter(|Reverse((at, _))| *at <= now.monotonic)
+        {
+            self.timers.pop();
+            let Some(stream) = self.streams.by_id.get_mut(&id) else { continue };
+            if stream.due == Some(at) {
+                stream.due = None;
+                self.wake(id, now);
+            }
+        }
+        for id in self.rates.due(now.monotonic) {
+            self.wake(id, now);
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! When checkpoints are written, and what happens if they cannot be.
+
+use std::collections::HashSet;
+use std::io;
+
+use sawlog_transport::FileIdentity;
+
+use super::Loop;
+use crate::clock::Now;
+
+impl Loop {
+    pub(super) fn write_checkpoints(&mut self, now: Now) {
+        let due = self.flushed_at + self.config.checkpoint_every;
+        if self.checkpoints.is_changed() && now.monotonic >= due {
+            self.flush_checkpoints(now);
+        }
+    }
+
+    pub(super) fn flush_checkpoints(&mut self, now: Now) {
+        self.flushed_at = now.monotonic;
+        if !self.checkpoints.is_changed() {
+            return;
+        }
+        if let Err(error) = self.checkpoints.flush(now.wall) {
+            self.checkpoint_failed(&error);
+        }
+    }
+
+    pub(super) fn compact_checkpoints(&mut self, now: Now) {
+        if !self.checkpoints.is_compaction_due() {
+            return;
+        }
+        let open = self.streams.by_id.values().flat_map(|stream| &stream.files);
+        let present: HashSet<FileIdentity> =
+            open.map(|file| file.identity).chain(self.tree.settled()).collect();
+        if let Err(error) = self.checkpoints.compact(now.wall, |file| present.contains(file)) {
+            self.checkpoint_failed(&error);
+        }
+    }
+
+    pub(super) fn checkpoint_failed(&mut self, error: &io::Error) {
+        self.metrics.checkpoint_errors.inc();
+        if !self.metrics.checkpoint_errors.get().is_power_of_two() {
+            return;
+        }
+        tracing::warn!(
+            "cannot write checkpoints in '{}', it is tried again (a restart now would re-send what is already stored): {error}",
+            self.config.data_dir.display()
+        );
+    }
+}
