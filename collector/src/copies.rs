@@ -5,26 +5,20 @@
 //! bytes. While the original holds its bytes nothing is read from the copy; once the original was
 //! truncated the copy is read on from where the original stood, under the original's name and offsets.
 
+mod compare;
+mod settle;
+
 use std::io;
 use std::time::Duration;
 
-use sawlog_transport::run::{Piece, PieceKind};
+use sawlog_transport::run::Piece;
 
 use crate::checkpoint::{Progress, StreamClock};
-use crate::identity::InodeKey;
-use crate::order::is_born_after;
 use crate::reader::Lines;
 use crate::stream::{Stream, Turn};
 use crate::sys::Writers;
-use crate::tail::{Copied, Ended, TailFile};
-use crate::tail_hash::{PREFIX_BYTES, PrefixHash};
-
-/// How many generations of one file wait for a listing at most, if it is truncated again and again.
-const ENDED_MAX: usize = 16;
-/// How much of the beginning and of the end of a copy is compared.
-const COMPARED_BYTES: u64 = 1024;
-/// No file: a line that goes on here never goes on.
-const NOWHERE: InodeKey = InodeKey { device: 0, inode: 0, birth_time: 0 };
+use crate::tail::{Copied, TailFile};
+use compare::{is_copy, may_be_copy};
 
 impl Stream {
     /// Decides what can be decided about copies and truncated files; tells when to look again.
@@ -184,147 +178,6 @@ impl Stream {
         Ok(())
     }
 
-    /// Looks for the bytes of a file's oldest ended generation; tells when to look again, or `None`
-    /// if they are accounted for.
-    fn settle(&mut self, index: usize, turn: &mut Turn<'_, '_>) -> io::Result<Option<Duration>> {
-        let ended = self.files[index].ended[0];
-        let now = turn.reader.now.monotonic;
-        let mut at = index;
-        let mut given_to = ended.read_to;
-        let until = ended.since + turn.config.join_after;
-        let is_listed = self.listings > ended.listings || now >= until;
-        let copy = match self.known_copy_of(&ended) {
-            Some(copy) => Some(copy),
-            // The one that is known may be finished and closed: then the listing opens it.
-            None if !is_listed && self.files[index].ended.len() < ENDED_MAX => {
-                return Ok(Some(until));
-            }
-            None => self.copy_of(index, &ended)?,
-        };
-        // Which it is, and how much it holds, is not known before it is inflated.
-        if copy.map_or(self.is_inflating(), |at| self.files[at].is_compressed_unknown()) {
-            return Ok(Some(now + turn.config.join_after));
-        }
-        if let Some(copy) = copy {
-            let truncations = self.files[copy].truncations;
-            self.observe(copy, turn)?;
-            if self.files[copy].truncations != truncations {
-                // Overwritten meanwhile: it may hold something else now.
-                return Ok(Some(now));
-            }
-            if !may_still_hold(&self.files[copy], &ended)? {
-                // Overwritten while it was not open.
-                self.files[copy].begin_again(now);
-                self.truncated(copy, turn);
-                return Ok(Some(now));
-            }
-            if let Some(wait) = self.being_written(copy, turn) {
-                return Ok(Some(wait));
-            }
-            given_to = given_to.max(self.files[copy].facts.size);
-            at = self.activate(copy, index, &ended, turn)?;
-        } else {
-            self.lose_continuation(index, &ended);
-        }
-        self.account(at, &ended, given_to, turn);
-        Ok(None)
-    }
-
-    /// The file of which it was known before that it holds the bytes of a generation.
-    fn known_copy_of(&self, ended: &Ended) -> Option<usize> {
-        let is_known = |file: &TailFile| matches!(file.copy, Copied::Idle(of) | Copied::Active(of) if of == ended.of);
-        self.files.iter().position(is_known)
-    }
-
-    /// The new file that holds the bytes of an ended generation.
-    fn copy_of(&self, index: usize, ended: &Ended) -> io::Result<Option<usize>> {
-        let (seen, start) =
-            if ended.read_to == 0 { ended.seen } else { (ended.read_to, ended.prefix) };
-        for (at, file) in self.files.iter().enumerate() {
-            let may_be = file.copy == Copied::Unknown
-                && file.read_to == 0
-                && file.facts.size > 0
-                && may_be_copy(file, &self.files[index]);
-            if may_be && file.holds(ended.read_to, ended.tail)? && file.begins_with(seen, start)? {
-                return Ok(Some(at));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Reads a copy on from where its original stood; gives where the original is now.
-    fn activate(
-        &mut self,
-        copy: usize,
-        original: usize,
-        ended: &Ended,
-        turn: &mut Turn<'_, '_>,
-    ) -> io::Result<usize> {
-        let (copy, original) = self.put_before(copy, original);
-        let key = self.files[original].key();
-        let file = &mut self.files[copy];
-        if let Some(head) = &mut self.head
-            && head.continued_in == key
-            && ended.read_to == 0
-        {
-            head.continued_in = file.key();
-        }
-        if matches!(file.copy, Copied::Active(_)) {
-            return Ok(original);
-        }
-        file.set_copy(Copied::Active(ended.of));
-        if file.facts.size >= ended.read_to {
-            file.stand_at(ended.read_to, ended.tail, ended.prefix, ended.inside_cut);
-        } else {
-            let end = file.facts.size;
-            let tail = file.tail_at(end)?;
-            file.stand_at(end, tail, ended.prefix, false);
-        }
-        let progress = file.progress(self.source.id, StreamClock::default());
-        self.note_copy(copy, turn);
-        if progress.offset > 0 {
-            self.declare(&[], &[progress], turn);
-        }
-        Ok(original)
-    }
-
-    /// The old bytes come before the new ones.
-    fn put_before(&mut self, copy: usize, original: usize) -> (usize, usize) {
-        if copy < original {
-            return (copy, original);
-        }
-        let file = self.files.remove(copy);
-        self.files.insert(original, file);
-        (original, original + 1)
-    }
-
-    /// A line that went on in the bytes that are lost ends where it was cut.
-    fn lose_continuation(&mut self, index: usize, ended: &Ended) {
-        let key = self.files[index].key();
-        if let Some(head) = &mut self.head
-            && head.continued_in == key
-            && ended.read_to == 0
-            && ended.size_seen > 0
-        {
-            head.continued_in = NOWHERE;
-        }
-    }
-
-    /// What no copy holds of an ended generation is lost.
-    fn account(&mut self, index: usize, ended: &Ended, given_to: u64, turn: &mut Turn<'_, '_>) {
-        let file = &mut self.files[index];
-        file.ended.remove(0);
-        file.before = Some((ended.generation, given_to.max(ended.size_seen)));
-        let (generation, kind) = (ended.generation, PieceKind::Truncated);
-        let lost = Piece { generation, from: given_to, to: ended.size_seen, kind };
-        let progress = file.progress(self.source.id, StreamClock::default());
-        let progress = if file.ended.is_empty() { &[progress][..] } else { &[] };
-        let lost = if lost.bytes() > 0 { &[lost][..] } else { &[] };
-        if !lost.is_empty() || !progress.is_empty() {
-            self.declare(lost, progress, turn);
-        }
-    }
-
     /// When to look again at a file that may still be written.
     fn being_written(&mut self, index: usize, turn: &Turn<'_, '_>) -> Option<Duration> {
         let now = turn.reader.now.monotonic;
@@ -368,48 +221,4 @@ pub(crate) fn is_undecided(file: &TailFile) -> bool {
     !file.ended.is_empty()
         || file.is_compressed_unknown()
         || (file.copy == Copied::Unknown && file.facts.size > 0)
-}
-
-/// Whether a file was certainly made after another one, and yet its name says that it is older: so it is
-/// with copies, and with nothing else.
-fn may_be_copy(copy: &TailFile, original: &TailFile) -> bool {
-    let is_older_by_name = match (&copy.name, &original.name) {
-        (Some((_, age)), Some((_, original_age))) => age > original_age,
-        // A name that is gone tells nothing any more.
-        _ => true,
-    };
-    is_older_by_name && is_born_after(&copy.key(), &original.key())
-}
-
-/// Whether an idle copy may still hold a generation: of what it is long enough for, it holds what was
-/// read of that.
-fn may_still_hold(copy: &TailFile, ended: &Ended) -> io::Result<bool> {
-    let size = copy.facts.size;
-    if copy.gz.is_some() || !matches!(copy.copy, Copied::Idle(_)) || ended.read_to == 0 {
-        return Ok(true);
-    }
-    if size >= ended.read_to && !copy.holds(ended.read_to, ended.tail)? {
-        return Ok(false);
-    }
-    let is_long = size >= ended.read_to.min(PREFIX_BYTES as u64);
-    let is_known = ended.prefix != PrefixHash::UNKNOWN;
-    Ok(!is_long || !is_known || copy.begins_with(ended.read_to, ended.prefix)?)
-}
-
-/// Whether all of a file is in another one, as far as its beginning and its end tell.
-fn is_copy(copy: &TailFile, original: &TailFile) -> io::Result<bool> {
-    let size = copy.facts.size;
-    if size > original.facts.size {
-        return Ok(false);
-    }
-    let len = size.min(COMPARED_BYTES) as usize;
-    for from in [0, size - len as u64] {
-        let mut bytes = [[0; COMPARED_BYTES as usize]; 2];
-        let [a, b] = &mut bytes;
-        let read = (copy.read_at(&mut a[..len], from)?, original.read_at(&mut b[..len], from)?);
-        if read != (len, len) || a[..len] != b[..len] {
-            return Ok(false);
-        }
-    }
-    Ok(true)
 }

@@ -1,0 +1,54 @@
+//! Whether one file may be a copy of another, as far as their names, births and bytes tell.
+
+use std::io;
+
+use crate::order::is_born_after;
+use crate::tail::{Copied, Ended, TailFile};
+use crate::tail_hash::{PREFIX_BYTES, PrefixHash};
+
+/// How much of the beginning and of the end of a copy is compared.
+const COMPARED_BYTES: u64 = 1024;
+
+/// Whether a file was certainly made after another one, and yet its name says that it is older: so it is
+/// with copies, and with nothing else.
+pub(super) fn may_be_copy(copy: &TailFile, original: &TailFile) -> bool {
+    let is_older_by_name = match (&copy.name, &original.name) {
+        (Some((_, age)), Some((_, original_age))) => age > original_age,
+        // A name that is gone tells nothing any more.
+        _ => true,
+    };
+    is_older_by_name && is_born_after(&copy.key(), &original.key())
+}
+
+/// Whether an idle copy may still hold a generation: of what it is long enough for, it holds what was
+/// read of that.
+pub(super) fn may_still_hold(copy: &TailFile, ended: &Ended) -> io::Result<bool> {
+    let size = copy.facts.size;
+    if copy.gz.is_some() || !matches!(copy.copy, Copied::Idle(_)) || ended.read_to == 0 {
+        return Ok(true);
+    }
+    if size >= ended.read_to && !copy.holds(ended.read_to, ended.tail)? {
+        return Ok(false);
+    }
+    let is_long = size >= ended.read_to.min(PREFIX_BYTES as u64);
+    let is_known = ended.prefix != PrefixHash::UNKNOWN;
+    Ok(!is_long || !is_known || copy.begins_with(ended.read_to, ended.prefix)?)
+}
+
+/// Whether all of a file is in another one, as far as its beginning and its end tell.
+pub(super) fn is_copy(copy: &TailFile, original: &TailFile) -> io::Result<bool> {
+    let size = copy.facts.size;
+    if size > original.facts.size {
+        return Ok(false);
+    }
+    let len = size.min(COMPARED_BYTES) as usize;
+    for from in [0, size - len as u64] {
+        let mut bytes = [[0; COMPARED_BYTES as usize]; 2];
+        let [a, b] = &mut bytes;
+        let read = (copy.read_at(&mut a[..len], from)?, original.read_at(&mut b[..len], from)?);
+        if read != (len, len) || a[..len] != b[..len] {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
