@@ -3,7 +3,11 @@
 
 mod export;
 mod files;
+#[cfg(test)]
+mod files_tests;
 mod place;
+mod record;
+mod tidying;
 mod tree;
 
 use std::io::{self, Read};

@@ -8,6 +8,9 @@
 mod acknowledgements;
 mod cut;
 pub(crate) mod log;
+#[cfg(test)]
+mod log_tests;
+mod open;
 mod process;
 mod rotated;
 
