@@ -9,6 +9,7 @@ mod credentials;
 mod events;
 mod facts;
 mod generated;
+mod generated_sweep;
 mod json;
 mod known;
 mod labels;
