@@ -7,7 +7,7 @@ use sawlog_transport::StreamId;
 use serde::{Deserialize, Serialize};
 
 /// The longest id, in bytes: ids are names of directories.
-const ID_BYTES_MAX: usize = 255;
+pub(super) const ID_BYTES_MAX: usize = 255;
 /// The longest name or other text kept, in bytes.
 pub(super) const TEXT_BYTES_MAX: usize = 1024;
 /// The most tasks of one container that are kept; the oldest go first.

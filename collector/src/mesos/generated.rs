@@ -2,19 +2,21 @@
 //! collected like any other log. Rotated by renaming, deleted when acknowledged, within a limit.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::facts::{Ids, is_name};
 use super::metrics::MesosMetrics;
 use crate::directory;
-use crate::rotation;
+use crate::rotation::{self, Age};
 use crate::sandbox::{CHECK, NESTING_MAX};
 
-/// The names of the two logs.
+/// The names of the logs.
 pub(crate) const EVENTS: &str = "events";
 pub(crate) const STATS: &str = "stats";
+/// Statistics of five minutes in each line.
+pub(crate) const STATS_5M: &str = "stats_5m";
 
 /// All files together, in bytes; the oldest rotated ones go when they exceed it.
 const TREE_BYTES_MAX: u64 = 256 * 1024 * 1024;
@@ -135,6 +137,82 @@ impl GeneratedFiles {
         }
         Ok(())
     }
+    /// Reads back the end of a run's log, also from rotated files: whole lines of at most so many
+    /// bytes, the oldest first.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub(super) fn tail(&self, ids: &Ids, log: &str, bytes_max: u64) -> io::Result<Vec<u8>> {
+        let entries = match fs::read_dir(self.directory(ids, "")) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        let mut files: Vec<(Age, PathBuf)> = Vec::new();
+        for path in entries.map(|entry| entry.map(|entry| entry.path())) {
+            let path = path?;
+            match path.file_name().map(rotation::split) {
+                Some((base, age)) if base == log => files.push((age, path)),
+                _ => {}
+            }
+        }
+        files.sort_unstable();
+        let mut parts = Vec::new();
+        let mut room = bytes_max;
+        for (_, path) in files {
+            let part = end_of(&path, room)?;
+            room = room.saturating_sub(part.len() as u64);
+            parts.push(part);
+        }
+        parts.reverse();
+        // A crash may have left a file without a line's end.
+        Ok(parts.join(&b'\n'))
+    }
+
+    /// The containers that have a log of this name.
+    pub(super) fn runs_with(&self, log: &str) -> Vec<Ids> {
+        let mut found = Vec::new();
+        walk(&self.root, DEPTH_MAX, &mut found);
+        let is_log = |path: &&PathBuf| path.file_name().is_some_and(|name| name == log);
+        found.iter().filter(is_log).filter_map(|path| self.ids_of(path.parent()?)).collect()
+    }
+
+    fn ids_of(&self, run: &Path) -> Option<Ids> {
+        let names: Option<Vec<&str>> =
+            run.strip_prefix(&self.root).ok()?.iter().map(|name| name.to_str()).collect();
+        match names?[..] {
+            [
+                "slaves",
+                agent,
+                "frameworks",
+                framework,
+                "executors",
+                executor,
+                "runs",
+                container,
+            ] => {
+                let [agent, framework, executor, container] =
+                    [agent, framework, executor, container].map(str::to_owned);
+                Ids { agent, framework, executor, container }.checked()
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The whole lines in the last bytes of a file.
+fn end_of(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
+    let file = File::open(path)?;
+    let size = file.metadata()?.len();
+    let mut end = Vec::new();
+    let from = size.saturating_sub(bytes_max);
+    let mut reader = &file;
+    io::Seek::seek(&mut reader, io::SeekFrom::Start(from))?;
+    reader.take(bytes_max).read_to_end(&mut end)?;
+    if from > 0 {
+        let first = memchr::memchr(b'\n', &end).map_or(end.len(), |at| at + 1);
+        end.drain(..first);
+    }
+    Ok(end)
 }
 
 /// Renames `log` to `log.1`, that to `log.2`, and so on, the oldest first.

@@ -8,31 +8,59 @@ use std::path::{Path, PathBuf};
 use rustix::fs::FileType;
 
 use super::generated::{
-    DEPTH_MAX, EVENTS, FILE_BYTES_MAX, FILE_BYTES_MIN, GeneratedFiles, STATS, walk,
+    DEPTH_MAX, EVENTS, FILE_BYTES_MAX, FILE_BYTES_MIN, GeneratedFiles, STATS, STATS_5M, walk,
 };
 use super::known::Metadata;
+use super::window::WINDOW;
 use crate::identity::{InodeKey, facts_of_path};
-use crate::rotation;
+use crate::rotation::{self, Age};
 
+/// The age of `x.1`.
+const FIRST_ROTATED: Age = 2;
 /// Components of the path of a run.
 const RUN_DEPTH: usize = 8;
+
+/// How long statistics stay after the last line of their file, in nanoseconds: windows that are open
+/// after a crash are made of them.
+const STATS_NEEDED: i64 = 2 * WINDOW.as_nanos() as i64;
+
+/// What files keep, what is missed least first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Stats,
+    RolledUp,
+    Events,
+}
 
 /// A file of the tree.
 struct Found {
     path: PathBuf,
     /// The path of its run, below any work directory.
     run: PathBuf,
-    is_stats: bool,
-    is_rotated: bool,
+    kind: Kind,
+    age: Age,
     key: InodeKey,
     size: u64,
     modified: i64,
 }
 
+impl Found {
+    /// Whether a process that starts again needs it to know where it was.
+    fn is_needed(&self, now: i64) -> bool {
+        match self.kind {
+            Kind::Stats => self.age == 0 || now.saturating_sub(self.modified) < STATS_NEEDED,
+            // The last line is in the log itself, or in the one before if a crash came between.
+            Kind::RolledUp => self.age <= FIRST_ROTATED,
+            // They tell which were written.
+            Kind::Events => true,
+        }
+    }
+}
+
 impl GeneratedFiles {
     /// Deletes what is acknowledged and of no more use, and the oldest beyond the limit. `exists`
-    /// tells whether a run's sandbox is still there.
-    pub(super) fn sweep(&mut self, metadata: &Metadata, exists: impl Fn(&Path) -> bool) {
+    /// tells whether a run's sandbox is still there; `now` is nanoseconds since the epoch.
+    pub(super) fn sweep(&mut self, metadata: &Metadata, exists: impl Fn(&Path) -> bool, now: i64) {
         let mut paths = Vec::new();
         walk(&self.root, DEPTH_MAX, &mut paths);
         let mut files: Vec<Found> = paths.into_iter().filter_map(|path| self.found(path)).collect();
@@ -44,8 +72,7 @@ impl GeneratedFiles {
             .filter(|run| !exists(run))
             .collect();
         files.retain(|file| {
-            // Events of a container that is there are needed: they tell which were written.
-            let is_over = gone.contains(&file.run) || (file.is_rotated && file.is_stats);
+            let is_over = gone.contains(&file.run) || !file.is_needed(now);
             let is_read = file.size == 0 || metadata.is_drained(file.key, file.size);
             !(is_over && is_read && remove(&file.path))
         });
@@ -66,14 +93,18 @@ impl GeneratedFiles {
         let run: PathBuf = below.components().take(RUN_DEPTH).collect();
         let facts =
             facts_of_path(&path).ok().filter(|facts| facts.kind == FileType::RegularFile)?;
-        let is_ours = base == EVENTS || base == STATS;
-        let (is_stats, is_rotated) = (base == STATS, age > 0);
+        let kind = match base.to_str()? {
+            EVENTS => Kind::Events,
+            STATS => Kind::Stats,
+            STATS_5M => Kind::RolledUp,
+            _ => return None,
+        };
         let (key, size, modified) = (facts.key, facts.size, facts.modified);
-        is_ours.then_some(Found { path, run, is_stats, is_rotated, key, size, modified })
+        Some(Found { path, run, kind, age, key, size, modified })
     }
 
     /// Deletes the oldest files beyond the limit, read or not: first rotated ones, then those of
-    /// containers that are gone, then statistics, events at last.
+    /// containers that are gone; statistics before what was made of them, events at last.
     fn keep_within_limit(
         &self,
         files: &mut Vec<Found>,
@@ -86,7 +117,7 @@ impl GeneratedFiles {
         }
         files.sort_by_key(|file| {
             let is_gone = gone.contains(&file.run);
-            (!file.is_stats, !file.is_rotated, !is_gone, file.modified)
+            (file.kind, file.age == 0, !is_gone, file.modified)
         });
         files.retain(|file| {
             let is_beyond = bytes > self.bytes_max;

@@ -16,16 +16,20 @@ mod labels;
 mod meta;
 mod meta_files;
 mod metrics;
+mod rollup;
+mod sample;
+mod spread;
 mod state;
 mod status;
 mod watcher;
+mod window;
 mod wire;
 
 pub use config::{MesosConfig, MesosConfigError};
 pub(crate) use facts::ContainerKey;
 #[cfg(test)]
 pub(crate) use facts::{Facts, Ids};
-pub(crate) use generated::{EVENTS, STATS, root as generated_root};
+pub(crate) use generated::{EVENTS, STATS, STATS_5M, root as generated_root};
 pub(crate) use known::Metadata;
 pub(crate) use labels::{Container, of as labels_of};
 pub(crate) use metrics::MesosMetrics;
@@ -33,5 +37,7 @@ pub(crate) use watcher::{Watcher, WatcherHandle};
 
 #[cfg(test)]
 mod meta_tests;
+#[cfg(test)]
+mod rollup_tests;
 #[cfg(test)]
 mod tests;

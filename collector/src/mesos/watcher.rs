@@ -14,10 +14,11 @@ use super::config::MesosConfig;
 use super::containers::{self, Surroundings};
 use super::events::Events;
 use super::facts::Ids;
-use super::generated::{GeneratedFiles, STATS};
+use super::generated::GeneratedFiles;
 use super::known::Metadata;
 use super::meta::Meta;
 use super::metrics::MesosMetrics;
+use super::rollup::Rollups;
 use super::state::{self, State};
 use crate::clock::Now;
 use crate::config::Config;
@@ -37,6 +38,7 @@ pub(crate) struct Watcher {
     metas: Vec<Meta>,
     files: GeneratedFiles,
     events: Events,
+    rollups: Rollups,
     around: Surroundings,
     metrics: MesosMetrics,
     state_due: Duration,
@@ -73,6 +75,7 @@ impl Watcher {
             metas: config.mesos_work_dirs.iter().cloned().map(Meta::new).collect(),
             files: GeneratedFiles::new(&config.data_dir, metrics.clone()),
             events: Events::default(),
+            rollups: Rollups::new(mesos.stats_every),
             around: Surroundings::default(),
             metrics,
             state_due: Duration::ZERO,
@@ -142,7 +145,7 @@ impl Watcher {
             self.sweep_due = now.monotonic + SWEEP_EVERY;
             let alive = alive.lock();
             if *alive {
-                self.sweep(metadata);
+                self.sweep(metadata, now);
             }
         }
     }
@@ -211,6 +214,10 @@ impl Watcher {
             if let Err(error) = self.events.write(&seen, &mut self.files, updates, now.wall) {
                 self.write_failed(&error);
             }
+            if seen.facts.ended {
+                let ended = self.rollups.end(&seen.ids, &mut self.files, now.monotonic);
+                ended.unwrap_or_else(|error| self.write_failed(&error));
+            }
         }
     }
 
@@ -228,13 +235,12 @@ impl Watcher {
             if !self.metas.iter().any(|meta| has_sandbox(meta, &ids)) {
                 continue;
             }
-            if let Err(error) = self.files.append(&ids, "", STATS, &line) {
-                self.write_failed(&error);
-            }
+            let written = self.rollups.write(&ids, &line, &mut self.files, now.monotonic);
+            written.unwrap_or_else(|error| self.write_failed(&error));
         }
     }
 
-    fn sweep(&mut self, metadata: &Metadata) {
+    fn sweep(&mut self, metadata: &Metadata, now: Now) {
         let metas = &self.metas;
         let listable: Vec<bool> = metas.iter().map(|meta| is_listable(meta.work_dir())).collect();
         // What cannot be looked at, because it is not mounted or not ours to read, may be there.
@@ -244,7 +250,10 @@ impl Watcher {
         };
         metadata.keep_only(|ids| exists(&ids.path()));
         self.events.keep_only(|key| metadata.get(*key).is_some());
-        self.files.sweep(metadata, exists);
+        let (rollups, files) = (&mut self.rollups, &mut self.files);
+        let closed = rollups.close_idle(files, |ids| exists(&ids.path()), now.monotonic);
+        files.sweep(metadata, exists, now.wall);
+        closed.unwrap_or_else(|error| self.write_failed(&error));
         save(metadata, &self.data_dir);
     }
 
