@@ -1,6 +1,7 @@
 //! What a Mesos agent knows of its containers: names and tasks that become labels, state changes and
 //! statistics that become lines of their own. Asked on a thread of its own; tailing never waits for it.
 
+mod asking;
 mod cache;
 mod client;
 mod config;
@@ -20,6 +21,8 @@ mod rollup;
 mod sample;
 mod spread;
 mod state;
+mod state_json;
+mod statistics;
 mod status;
 mod watcher;
 mod window;
