@@ -41,6 +41,8 @@ pub(crate) use watcher::{Watcher, WatcherHandle};
 #[cfg(test)]
 mod meta_tests;
 #[cfg(test)]
+mod rollup_model_tests;
+#[cfg(test)]
 mod rollup_tests;
 #[cfg(test)]
 mod tests;
