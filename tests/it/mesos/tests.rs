@@ -121,8 +121,8 @@ fn a_known_sawtooth_gives_exact_windows_also_through_kill_9() {
     server.demand("Bearer abc.def");
     let token = work.temp().join("token");
     std::fs::write(&token, "abc.def\n").unwrap();
-    let setup = setup(&work, &server.url()).arg("--mesos-token-file", &token);
-    let setup = setup.arg("--mesos-stats-interval", "100ms");
+    let url = format!("{}/slave(1)", server.url());
+    let setup = setup(&work, &url).arg("--mesos-token-file", &token);
     // 15 s pass from one question to the next.
     server.set_containers(sawtooth);
     for asked in [29, 51] {
