@@ -85,11 +85,11 @@ fn counted(told: &[Told]) -> Vec<(i64, Option<(i64, u64)>)> {
             continue;
         }
         let mut used = None;
-        if let Some(counter) = counter {
-            if let Some((then, was)) = before.replace((*time, *counter)) {
-                let is_near = *time > then && *time - then <= 60 * SECOND;
-                used = (is_near && *counter >= was).then(|| (time - then, counter - was));
-            }
+        if let Some(counter) = counter
+            && let Some((then, was)) = before.replace((*time, *counter))
+        {
+            let is_near = *time > then && *time - then <= 60 * SECOND;
+            used = (is_near && *counter >= was).then(|| (time - then, counter - was));
         }
         counted.push((*time, used));
     }

@@ -172,8 +172,10 @@ mod tests {
         fn any_bytes_are_taken(at in 0..LINE.len(), byte in any::<u8>(), cut in 0..LINE.len()) {
             let mut line = LINE.as_bytes().to_vec();
             line[at] = byte;
-            drop(Sample::parse(&line));
-            drop(Sample::parse(&line[..cut]));
+            for sample in [Sample::parse(&line), Sample::parse(&line[..cut])].into_iter().flatten() {
+                let amounts = sample.counters.into_iter().chain(sample.settings).flatten();
+                prop_assert!(amounts.chain(sample.memory).all(|amount| amount >= 0.0));
+            }
         }
     }
 }

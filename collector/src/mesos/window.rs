@@ -30,20 +30,19 @@ pub(super) struct Window {
     gaps: u32,
     resets: u32,
     covered_nanos: i64,
-    deltas: [Option<f64>; COUNTERS.len()],
+    deltas: Counts,
     peaks: [Option<f64>; PEAKS.len()],
     settings: [Option<f64>; SETTINGS.len()],
     memory: Spread,
     busy: Spread,
 }
 
-/// What two samples that follow each other tell.
-enum Interval {
-    Covered {
-        nanos: i64,
-        deltas: [Option<f64>; COUNTERS.len()],
-    },
-    /// Too long, or backwards, or not of the same counters.
+/// The amounts of all counters; `None` is unknown.
+type Counts = [Option<f64>; COUNTERS.len()];
+
+/// Why two samples that follow each other do not tell what was used between them.
+enum Broken {
+    /// They are too far apart, or backwards, or not of the same counters.
     Gap,
     /// A counter began anew.
     Reset,
@@ -54,7 +53,7 @@ enum Interval {
 pub(super) struct Track {
     open: Option<Window>,
     /// The time and the counters of the last sample that was measured.
-    measured: Option<(i64, [Option<f64>; COUNTERS.len()])>,
+    measured: Option<(i64, Counts)>,
     last: Option<i64>,
 }
 
@@ -88,26 +87,27 @@ impl Track {
     }
 }
 
+/// The nanoseconds between a sample and the one before it, and what was used in them.
 fn between(
     time: i64,
-    counters: &[Option<f64>; COUNTERS.len()],
+    counters: &Counts,
     sample: &Sample,
     gap_max: Duration,
-) -> Interval {
+) -> Result<(i64, Counts), Broken> {
     let nanos = sample.time.saturating_sub(time);
     let same_counters =
         counters.iter().zip(&sample.counters).all(|(a, b)| a.is_some() == b.is_some());
     if nanos <= 0 || nanos as u128 > gap_max.as_nanos() || !same_counters {
-        return Interval::Gap;
+        return Err(Broken::Gap);
     }
-    let mut deltas = [None; COUNTERS.len()];
+    let mut deltas = Counts::default();
     for ((delta, before), after) in deltas.iter_mut().zip(counters).zip(&sample.counters) {
         *delta = before.zip(*after).map(|(before, after)| after - before);
     }
     if deltas.iter().flatten().any(|delta| *delta < 0.0) {
-        return Interval::Reset;
+        return Err(Broken::Reset);
     }
-    Interval::Covered { nanos, deltas }
+    Ok((nanos, deltas))
 }
 
 impl Window {
@@ -154,11 +154,11 @@ impl Window {
         }
     }
 
-    fn pass(&mut self, interval: Interval) {
+    fn pass(&mut self, interval: Result<(i64, Counts), Broken>) {
         let (nanos, deltas) = match interval {
-            Interval::Gap => return self.gaps = self.gaps.saturating_add(1),
-            Interval::Reset => return self.resets = self.resets.saturating_add(1),
-            Interval::Covered { nanos, deltas } => (nanos, deltas),
+            Err(Broken::Gap) => return self.gaps = self.gaps.saturating_add(1),
+            Err(Broken::Reset) => return self.resets = self.resets.saturating_add(1),
+            Ok(covered) => covered,
         };
         self.covered_nanos = self.covered_nanos.saturating_add(nanos);
         for (sum, delta) in self.deltas.iter_mut().zip(deltas) {
