@@ -159,8 +159,8 @@ impl Place {
             return None;
         }
         let (base, age) = rotation::split(name);
-        let ours = [mesos::EVENTS, mesos::STATS];
-        let wanted = if self.generated { ours } else { ["stdout", "stderr"] };
+        let ours = [mesos::EVENTS, mesos::STATS, mesos::STATS_5M];
+        let wanted: &[&str] = if self.generated { &ours } else { &["stdout", "stderr"] };
         wanted.iter().any(|name| base == *name).then_some((base, age))
     }
 
@@ -271,6 +271,7 @@ mod tests {
         let run = run.expect("the same layout");
         assert_eq!(run.log(OsStr::new("stdout")), None);
         assert_eq!(run.log(OsStr::new("stats.1")), Some((OsStr::new("stats"), 2)));
+        assert_eq!(run.log(OsStr::new("stats_5m")), Some((OsStr::new("stats_5m"), 0)));
         let source = run.source("h1", OsStr::new("events"));
         assert_eq!(source.id, StreamId::of_file(b"S1", b"F 1", b"e:1", b"c1", b"events"));
         assert_eq!(label(&source, "stream"), "events");

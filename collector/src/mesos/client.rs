@@ -38,7 +38,7 @@ pub(super) enum AskError {
     )]
     Forbidden(String),
     #[error(
-        "the Mesos agent at {0} offers no cipher that is safe: set LIBPROCESS_SSL_CIPHERS=ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384 in the agent's environment and restart it ({1})"
+        "the Mesos agent at {0} offers no cipher that is safe: set LIBPROCESS_SSL_CIPHERS=ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384 in the agent's environment and restart it; or it asks for a certificate of ours (LIBPROCESS_SSL_REQUIRE_CLIENT_CERT), which we do not have ({1})"
     )]
     Handshake(String, String),
     #[error(

@@ -12,10 +12,8 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::facts::{ContainerKey, Ids, cut};
 use super::generated::{EVENTS, GeneratedFiles};
 use super::state::Seen;
-use super::status::Status;
+use super::status::{MESSAGE_BYTES_MAX, Status};
 
-/// The longest message in a line, in bytes.
-const MESSAGE_BYTES_MAX: usize = 4096;
 /// The longest name of a signal in a line, in bytes.
 const SIGNAL_BYTES_MAX: usize = 64;
 

@@ -7,11 +7,11 @@ use sawlog_transport::StreamId;
 use serde::{Deserialize, Serialize};
 
 /// The longest id, in bytes: ids are names of directories.
-const ID_BYTES_MAX: usize = 255;
+pub(super) const ID_BYTES_MAX: usize = 255;
 /// The longest name or other text kept, in bytes.
 pub(super) const TEXT_BYTES_MAX: usize = 1024;
 /// The most tasks of one container that are kept; the oldest go first.
-const TASKS_MAX: usize = 256;
+pub(super) const TASKS_MAX: usize = 256;
 
 /// A run's container, without those nested in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,38 +1,33 @@
 //! The files that we write about containers, in a tree like that of their sandboxes, so that they are
 //! collected like any other log. Rotated by renaming, deleted when acknowledged, within a limit.
 
-use std::collections::HashSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::FileType;
-
 use super::facts::{Ids, is_name};
-use super::known::Metadata;
 use super::metrics::MesosMetrics;
 use crate::directory;
-use crate::identity::{InodeKey, facts_of_path};
-use crate::rotation;
+use crate::rotation::{self, Age};
 use crate::sandbox::{CHECK, NESTING_MAX};
 
-/// The names of the two logs.
+/// The names of the logs.
 pub(crate) const EVENTS: &str = "events";
 pub(crate) const STATS: &str = "stats";
+/// Statistics of five minutes in each line.
+pub(crate) const STATS_5M: &str = "stats_5m";
 
 /// All files together, in bytes; the oldest rotated ones go when they exceed it.
 const TREE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// The size at which a file is rotated, in bytes: less if there are so many that all of them together
 /// would not fit.
-const FILE_BYTES_MAX: u64 = 1024 * 1024;
-const FILE_BYTES_MIN: u64 = 16 * 1024;
+pub(super) const FILE_BYTES_MAX: u64 = 1024 * 1024;
+pub(super) const FILE_BYTES_MIN: u64 = 16 * 1024;
 /// The longest line that is read back, in bytes.
 const LINE_BYTES_MAX: u64 = 64 * 1024;
 /// How deep directories are looked through: the way to a run, and 32 containers within each other.
-const DEPTH_MAX: usize = 8 + 2 * 32;
-/// Components of the path of a run.
-const RUN_DEPTH: usize = 8;
+pub(super) const DEPTH_MAX: usize = 8 + 2 * 32;
 
 /// Where the tree is in a collector's data directory.
 pub(crate) fn root(data_dir: &Path) -> PathBuf {
@@ -41,22 +36,10 @@ pub(crate) fn root(data_dir: &Path) -> PathBuf {
 
 /// The tree.
 pub(super) struct GeneratedFiles {
-    root: PathBuf,
-    bytes_max: u64,
-    rotate_at: u64,
-    metrics: MesosMetrics,
-}
-
-/// A file of the tree.
-struct Found {
-    path: PathBuf,
-    /// The path of its run, below any work directory.
-    run: PathBuf,
-    is_stats: bool,
-    is_rotated: bool,
-    key: InodeKey,
-    size: u64,
-    modified: i64,
+    pub(super) root: PathBuf,
+    pub(super) bytes_max: u64,
+    pub(super) rotate_at: u64,
+    pub(super) metrics: MesosMetrics,
 }
 
 impl GeneratedFiles {
@@ -154,77 +137,82 @@ impl GeneratedFiles {
         }
         Ok(())
     }
-
-    /// Deletes what is acknowledged and of no more use, and the oldest beyond the limit. `exists`
-    /// tells whether a run's sandbox is still there.
-    pub(super) fn sweep(&mut self, metadata: &Metadata, exists: impl Fn(&Path) -> bool) {
-        let mut paths = Vec::new();
-        walk(&self.root, DEPTH_MAX, &mut paths);
-        let mut files: Vec<Found> = paths.into_iter().filter_map(|path| self.found(path)).collect();
-        let gone: HashSet<PathBuf> = files
-            .iter()
-            .map(|file| file.run.clone())
-            .collect::<HashSet<_>>()
-            .into_iter()
-            .filter(|run| !exists(run))
-            .collect();
-        files.retain(|file| {
-            // Events of a container that is there are needed: they tell which were written.
-            let is_over = gone.contains(&file.run) || (file.is_rotated && file.is_stats);
-            let is_read = file.size == 0 || metadata.is_drained(file.key, file.size);
-            !(is_over && is_read && remove(&file.path))
-        });
-        self.keep_within_limit(&mut files, metadata, &gone);
-        for run in &gone {
-            remove_empty(&self.root, &self.root.join(run));
-        }
-        metadata.keep_drained(&files.iter().map(|file| file.key).collect());
-        let bytes: u64 = files.iter().map(|file| file.size).sum();
-        self.metrics.generated_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
-        let share = self.bytes_max / (2 * files.len() as u64).max(1);
-        self.rotate_at = share.clamp(FILE_BYTES_MIN, FILE_BYTES_MAX);
-    }
-
-    fn found(&self, path: PathBuf) -> Option<Found> {
-        let (base, age) = rotation::split(path.file_name()?);
-        let below = path.strip_prefix(&self.root).ok()?;
-        let run: PathBuf = below.components().take(RUN_DEPTH).collect();
-        let facts =
-            facts_of_path(&path).ok().filter(|facts| facts.kind == FileType::RegularFile)?;
-        let is_ours = base == EVENTS || base == STATS;
-        let (is_stats, is_rotated) = (base == STATS, age > 0);
-        let (key, size, modified) = (facts.key, facts.size, facts.modified);
-        is_ours.then_some(Found { path, run, is_stats, is_rotated, key, size, modified })
-    }
-
-    /// Deletes the oldest files beyond the limit, read or not: first rotated ones, then those of
-    /// containers that are gone, then statistics, events at last.
-    fn keep_within_limit(
-        &self,
-        files: &mut Vec<Found>,
-        metadata: &Metadata,
-        gone: &HashSet<PathBuf>,
-    ) {
-        let mut bytes: u64 = files.iter().map(|file| file.size).sum();
-        if bytes <= self.bytes_max {
-            return;
-        }
-        files.sort_by_key(|file| {
-            let is_gone = gone.contains(&file.run);
-            (!file.is_stats, !file.is_rotated, !is_gone, file.modified)
-        });
-        files.retain(|file| {
-            let is_beyond = bytes > self.bytes_max;
-            if !is_beyond || !remove(&file.path) {
-                return true;
+    /// Reads back the end of a run's log, also from rotated files: whole lines of at most so many
+    /// bytes, the oldest first.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub(super) fn tail(&self, ids: &Ids, log: &str, bytes_max: u64) -> io::Result<Vec<u8>> {
+        let entries = match fs::read_dir(self.directory(ids, "")) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        let mut files: Vec<(Age, PathBuf)> = Vec::new();
+        for path in entries.map(|entry| entry.map(|entry| entry.path())) {
+            let path = path?;
+            match path.file_name().map(rotation::split) {
+                Some((base, age)) if base == log => files.push((age, path)),
+                _ => {}
             }
-            bytes -= file.size;
-            if !metadata.is_drained(file.key, file.size) {
-                self.metrics.generated_lost_bytes.inc_by(file.size);
-            }
-            false
-        });
+        }
+        files.sort_unstable();
+        let mut parts = Vec::new();
+        let mut room = bytes_max;
+        for (_, path) in files {
+            let part = end_of(&path, room)?;
+            room = room.saturating_sub(part.len() as u64);
+            parts.push(part);
+        }
+        parts.reverse();
+        // A crash may have left a file without a line's end.
+        Ok(parts.join(&b'\n'))
     }
+
+    /// The containers that have a log of this name.
+    pub(super) fn runs_with(&self, log: &str) -> Vec<Ids> {
+        let mut found = Vec::new();
+        walk(&self.root, DEPTH_MAX, &mut found);
+        let is_log = |path: &&PathBuf| path.file_name().is_some_and(|name| name == log);
+        found.iter().filter(is_log).filter_map(|path| self.ids_of(path.parent()?)).collect()
+    }
+
+    fn ids_of(&self, run: &Path) -> Option<Ids> {
+        let names: Option<Vec<&str>> =
+            run.strip_prefix(&self.root).ok()?.iter().map(|name| name.to_str()).collect();
+        match names?[..] {
+            [
+                "slaves",
+                agent,
+                "frameworks",
+                framework,
+                "executors",
+                executor,
+                "runs",
+                container,
+            ] => {
+                let [agent, framework, executor, container] =
+                    [agent, framework, executor, container].map(str::to_owned);
+                Ids { agent, framework, executor, container }.checked()
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The whole lines in the last bytes of a file.
+fn end_of(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
+    let file = File::open(path)?;
+    let size = file.metadata()?.len();
+    let mut end = Vec::new();
+    let from = size.saturating_sub(bytes_max);
+    let mut reader = &file;
+    io::Seek::seek(&mut reader, io::SeekFrom::Start(from))?;
+    reader.take(bytes_max).read_to_end(&mut end)?;
+    if from > 0 {
+        let first = memchr::memchr(b'\n', &end).map_or(end.len(), |at| at + 1);
+        end.drain(..first);
+    }
+    Ok(end)
 }
 
 /// Renames `log` to `log.1`, that to `log.2`, and so on, the oldest first.
@@ -254,41 +242,13 @@ fn is_torn(file: &File) -> io::Result<bool> {
 }
 
 /// The files below a directory, links not followed.
-fn walk(dir: &Path, depth: usize, found: &mut Vec<PathBuf>) {
+pub(super) fn walk(dir: &Path, depth: usize, found: &mut Vec<PathBuf>) {
     let Ok(entries) = fs::read_dir(dir) else { return };
     for entry in entries.flatten() {
         match entry.file_type() {
             Ok(kind) if kind.is_dir() && depth > 0 => walk(&entry.path(), depth - 1, found),
             Ok(kind) if kind.is_file() => found.push(entry.path()),
             _ => {}
-        }
-    }
-}
-
-fn remove(path: &Path) -> bool {
-    let removed = fs::remove_file(path);
-    if let Err(error) = &removed {
-        tracing::debug!("cannot delete '{}', tried again later: {error}", path.display());
-    }
-    removed.is_ok()
-}
-
-/// Removes the directories of a run that are empty, and those above it.
-fn remove_empty(root: &Path, run: &Path) {
-    fn below(dir: &Path, depth: usize) {
-        for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
-            if depth > 0 && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                below(&entry.path(), depth - 1);
-            }
-        }
-        // What is not empty stays.
-        fs::remove_dir(dir).unwrap_or_default();
-    }
-    below(run, DEPTH_MAX);
-    let above = run.ancestors().skip(1).take_while(|dir| *dir != root && dir.starts_with(root));
-    for dir in above {
-        if fs::remove_dir(dir).is_err() {
-            break;
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use super::facts::{Facts, Ids, TEXT_BYTES_MAX, Task, cut};
+use super::facts::{Facts, Ids, TASKS_MAX, TEXT_BYTES_MAX, Task, cut};
 use super::known::CONTAINERS_MAX;
 use super::meta_files::{descend, link_name, message, messages, subdirectories};
 use super::state::{Resources, Seen, State};
@@ -15,6 +15,9 @@ use crate::directory;
 
 /// The most records of one task that are looked at: the last ones.
 const UPDATES_MAX: usize = 1000;
+/// The most bytes of state changes that one look gives: executors write what they like into them.
+/// What does not fit is told when those before it are over.
+const CHANGES_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// The checkpoints of one work directory.
 pub(super) struct Meta {
@@ -32,7 +35,8 @@ impl Meta {
         let slaves = self.open(&["meta", "slaves"])?;
         let agent = link_name(&slaves, "latest")?;
         let frameworks = descend(&slaves, &[&agent, "frameworks"]).ok();
-        let mut reader = Reader { agent: &agent, allowed, skip: &skip, seen: Vec::new() };
+        let (seen, room) = (Vec::new(), CHANGES_BYTES_MAX);
+        let mut reader = Reader { agent: &agent, allowed, skip: &skip, seen, room };
         for name in frameworks.iter().flat_map(subdirectories) {
             let Some(all) = &frameworks else { break };
             if let Ok(framework) = descend(all, &[&name]) {
@@ -84,6 +88,8 @@ struct Reader<'a> {
     allowed: &'a [String],
     skip: &'a dyn Fn(&Ids) -> bool,
     seen: Vec<Seen>,
+    /// For state changes, in bytes.
+    room: usize,
 }
 
 impl Reader<'_> {
@@ -125,17 +131,24 @@ impl Reader<'_> {
         facts.ended = crate::identity::facts_at(&run, "executor.sentinel".as_ref()).is_ok();
         let mut statuses = Vec::new();
         if let Ok(tasks) = descend(&run, &["tasks"]) {
-            for id in subdirectories(&tasks) {
+            for id in subdirectories(&tasks).into_iter().take(TASKS_MAX) {
                 let Ok(dir) = descend(&tasks, &[&id]) else { continue };
-                let task = self.task(&id, &dir, &ids.container, &mut statuses);
+                let (task, changes) = self.task(&id, &dir, &ids.container);
                 facts.tasks.push(task);
+                statuses.extend(changes);
             }
+        }
+        let bytes = statuses.iter().map(Status::bytes).sum();
+        match self.room.checked_sub(bytes) {
+            Some(room) => self.room = room,
+            // Its end is told when its changes are.
+            None => (statuses, facts.ended) = (Vec::new(), false),
         }
         let resources = Resources::default();
         self.seen.push(Seen { ids, facts, resources, statuses, is_checkpointed: true });
     }
 
-    fn task(&self, id: &str, dir: &OwnedFd, container: &str, statuses: &mut Vec<Status>) -> Task {
+    fn task(&self, id: &str, dir: &OwnedFd, container: &str) -> (Task, Vec<Status>) {
         let info: wire::Task = message(dir, "task.info").unwrap_or_default();
         let mut changes = updates(dir, id, container);
         let name = text(&info.name);
@@ -144,9 +157,8 @@ impl Reader<'_> {
         }
         let nested = changes.iter().rev().find(|change| !change.nested.is_empty());
         let nested = nested.map(|change| change.nested.clone()).unwrap_or_default();
-        statuses.extend(changes);
         let labels = self.allow(info.labels.as_ref());
-        Task { id: id.to_owned(), name, user: text(&info.user), nested, labels }
+        (Task { id: id.to_owned(), name, user: text(&info.user), nested, labels }, changes)
     }
 
     fn allow(&self, labels: Option<&wire::Labels>) -> BTreeMap<String, String> {

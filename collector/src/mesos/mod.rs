@@ -1,6 +1,7 @@
 //! What a Mesos agent knows of its containers: names and tasks that become labels, state changes and
 //! statistics that become lines of their own. Asked on a thread of its own; tailing never waits for it.
 
+mod asking;
 mod cache;
 mod client;
 mod config;
@@ -9,22 +10,29 @@ mod credentials;
 mod events;
 mod facts;
 mod generated;
+mod generated_sweep;
 mod json;
 mod known;
 mod labels;
 mod meta;
 mod meta_files;
 mod metrics;
+mod rollup;
+mod sample;
+mod spread;
 mod state;
+mod state_json;
+mod statistics;
 mod status;
 mod watcher;
+mod window;
 mod wire;
 
 pub use config::{MesosConfig, MesosConfigError};
 pub(crate) use facts::ContainerKey;
 #[cfg(test)]
 pub(crate) use facts::{Facts, Ids};
-pub(crate) use generated::{EVENTS, STATS, root as generated_root};
+pub(crate) use generated::{EVENTS, STATS, STATS_5M, root as generated_root};
 pub(crate) use known::Metadata;
 pub(crate) use labels::{Container, of as labels_of};
 pub(crate) use metrics::MesosMetrics;
@@ -32,5 +40,9 @@ pub(crate) use watcher::{Watcher, WatcherHandle};
 
 #[cfg(test)]
 mod meta_tests;
+#[cfg(test)]
+mod rollup_model_tests;
+#[cfg(test)]
+mod rollup_tests;
 #[cfg(test)]
 mod tests;

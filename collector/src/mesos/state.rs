@@ -1,12 +1,12 @@
-//! Reads the answer of `GET /state`: only what becomes a label, an event or a number of statistics.
-//! What tasks are to run, and in which environment, is not even parsed.
+//! What the answer of `GET /state` says of each container.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
 use super::facts::{Facts, Ids, Task, is_name};
-use super::json::{Flag, List, Number, Text};
+use super::json::{List, Number};
+use super::state_json::{ExecutorJson, FrameworkJson, LabelJson, StateJson, StatusJson, TaskJson};
 use super::status::{Status, nanos};
 
 /// What an agent told.
@@ -57,86 +57,6 @@ impl Resources {
             gpus: sum(self.gpus, other.gpus),
         }
     }
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct StateJson {
-    id: Text,
-    resources: Resources,
-    unreserved_resources_allocated: Resources,
-    reserved_resources_allocated: HashMap<String, Resources>,
-    frameworks: List<FrameworkJson>,
-    completed_frameworks: List<FrameworkJson>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct FrameworkJson {
-    id: Text,
-    name: Text,
-    user: Text,
-    principal: Text,
-    checkpoint: Flag,
-    executors: List<ExecutorJson>,
-    completed_executors: List<ExecutorJson>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct ExecutorJson {
-    id: Text,
-    source: Text,
-    container: Text,
-    directory: Text,
-    #[serde(rename = "type")]
-    kind: Text,
-    labels: List<LabelJson>,
-    resources: Resources,
-    tasks: List<TaskJson>,
-    completed_tasks: List<TaskJson>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct TaskJson {
-    id: Text,
-    name: Text,
-    user: Text,
-    labels: List<LabelJson>,
-    statuses: List<StatusJson>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct StatusJson {
-    state: Text,
-    timestamp: Number,
-    healthy: Flag,
-    message: Text,
-    reason: Text,
-    source: Text,
-    container_status: Option<ContainerStatusJson>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct ContainerStatusJson {
-    container_id: Option<ContainerIdJson>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct ContainerIdJson {
-    value: Text,
-    parent: Option<Box<ContainerIdJson>>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct LabelJson {
-    key: Text,
-    value: Text,
 }
 
 /// Reads an answer. Bytes that are no UTF-8 are replaced: names are cut at bytes, not at characters.

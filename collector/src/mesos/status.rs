@@ -2,6 +2,9 @@
 
 use super::facts::{TEXT_BYTES_MAX, cut};
 
+/// The longest message that is kept, in bytes.
+pub(super) const MESSAGE_BYTES_MAX: usize = 4096;
+
 /// A task came into a state.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Status {
@@ -33,7 +36,22 @@ impl Status {
         ] {
             text.truncate(cut(text, TEXT_BYTES_MAX).len());
         }
+        self.message.truncate(cut(&self.message, MESSAGE_BYTES_MAX).len());
         self
+    }
+
+    /// About what it takes, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        let texts = [
+            &self.task,
+            &self.task_name,
+            &self.nested,
+            &self.state,
+            &self.reason,
+            &self.source,
+            &self.message,
+        ];
+        size_of::<Self>() + texts.into_iter().map(String::len).sum::<usize>()
     }
 
     /// Whether both tell of the same change: the agent's answer and its file round times alike.
@@ -213,6 +231,14 @@ mod tests {
             Some("Segmentation fault")
         );
         assert_eq!(with("terminated with signal ").signal(), None);
+    }
+
+    #[test]
+    fn texts_of_any_length_take_so_much_and_no_more() {
+        let long = "é".repeat(100_000);
+        let status = Status { message: long.clone(), reason: long, ..Status::default() }.limited();
+        assert_eq!((status.message.len(), status.reason.len()), (4096, 1024));
+        assert_eq!(status.bytes(), size_of::<Status>() + 4096 + 1024);
     }
 
     #[test]

@@ -189,6 +189,7 @@ fn read_files_go_unread_ones_stay_and_the_oldest_go_beyond_the_limit() {
     let metadata = Metadata::default();
     let here = ids("e", "c1");
     let line = [&[b'x'; 299_999][..], b"\n"].concat();
+    let later = i64::MAX;
     for _ in 0..8 {
         bed.files.append(&here, "", STATS, &line).expect("append");
     }
@@ -201,7 +202,7 @@ fn read_files_go_unread_ones_stay_and_the_oldest_go_beyond_the_limit() {
         names
     };
     assert_eq!(names(&bed), ["stats", "stats.1", "stats.2"]);
-    bed.files.sweep(&metadata, |_| true);
+    bed.files.sweep(&metadata, |_| true, later);
     assert_eq!(names(&bed).len(), 3, "nothing is read yet");
     let read = |bed: &Bed, name: &str| {
         let facts = crate::identity::facts_of_path(&bed.path(&here, name)).expect("facts");
@@ -209,13 +210,15 @@ fn read_files_go_unread_ones_stay_and_the_oldest_go_beyond_the_limit() {
     };
     read(&bed, "stats.2");
     read(&bed, "stats");
-    bed.files.sweep(&metadata, |_| true);
+    bed.files.sweep(&metadata, |_| true, 0);
+    assert_eq!(names(&bed).len(), 3, "a window that is open may be made of it");
+    bed.files.sweep(&metadata, |_| true, later);
     assert_eq!(names(&bed), ["stats", "stats.1"], "the newest is still written to");
     bed.files.limit(1_000_000);
-    bed.files.sweep(&metadata, |_| true);
+    bed.files.sweep(&metadata, |_| true, later);
     assert_eq!(names(&bed), ["stats"]);
     assert_eq!(bed.files.lost_bytes(), 900_000);
     // The sandbox is gone: what is read goes with it, and the directories too.
-    bed.files.sweep(&metadata, |_| false);
+    bed.files.sweep(&metadata, |_| false, later);
     assert_eq!(fs::read_dir(bed.dir.path().join("generated")).expect("list").count(), 0);
 }

@@ -1,6 +1,5 @@
 //! The thread that asks an agent, and reads its files when it does not answer.
 
-use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,16 +8,17 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::client::{AskError, Client};
+use super::asking::Asking;
 use super::config::MesosConfig;
-use super::containers::{self, Surroundings};
+use super::containers::Surroundings;
 use super::events::Events;
 use super::facts::Ids;
-use super::generated::{GeneratedFiles, STATS};
+use super::generated::GeneratedFiles;
 use super::known::Metadata;
 use super::meta::Meta;
 use super::metrics::MesosMetrics;
-use super::state::{self, State};
+use super::rollup::Rollups;
+use super::state::State;
 use crate::clock::Now;
 use crate::config::Config;
 
@@ -26,26 +26,21 @@ use crate::config::Config;
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
 /// The longest pause after failures, unless polls are rarer by themselves.
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
-/// After so many failures in a row the pause is not doubled any more.
-const DOUBLINGS_MAX: u32 = 3;
 
 /// What asks an agent.
 pub(crate) struct Watcher {
     config: MesosConfig,
     data_dir: PathBuf,
-    client: Client,
+    asking: Asking,
     metas: Vec<Meta>,
     files: GeneratedFiles,
     events: Events,
+    rollups: Rollups,
     around: Surroundings,
     metrics: MesosMetrics,
     state_due: Duration,
     stats_due: Duration,
     sweep_due: Duration,
-    /// Failures in a row to get `/state`.
-    failures: u32,
-    /// The last outcome of each endpoint: only what is new is told.
-    outcomes: HashMap<&'static str, &'static str>,
 }
 
 /// A running watcher. Dropping it ends it: from then on it writes nothing, even if it still waits for
@@ -69,17 +64,16 @@ impl Watcher {
     pub(crate) fn new(config: &Config, metrics: MesosMetrics) -> Option<Self> {
         let mesos = config.mesos.clone().filter(|_| !config.mesos_work_dirs.is_empty())?;
         Some(Self {
-            client: Client::new(&mesos),
+            asking: Asking::new(&mesos, metrics.polls.clone()),
             metas: config.mesos_work_dirs.iter().cloned().map(Meta::new).collect(),
             files: GeneratedFiles::new(&config.data_dir, metrics.clone()),
             events: Events::default(),
+            rollups: Rollups::new(mesos.stats_every),
             around: Surroundings::default(),
             metrics,
             state_due: Duration::ZERO,
             stats_due: Duration::ZERO,
             sweep_due: SWEEP_EVERY,
-            failures: 0,
-            outcomes: HashMap::new(),
             data_dir: config.data_dir.clone(),
             config: mesos,
         })
@@ -127,14 +121,13 @@ impl Watcher {
     pub(super) fn turn(&mut self, metadata: &Metadata, alive: &Mutex<bool>, now: Now) {
         if now.monotonic >= self.state_due {
             self.poll_state(metadata, alive, now);
-            let doublings = self.failures.min(DOUBLINGS_MAX);
-            let pause = self.config.state_every * (1 << doublings);
+            let pause = self.config.state_every * self.asking.patience();
             self.state_due = now.monotonic + pause.min(BACKOFF_MAX.max(self.config.state_every));
         }
         if now.monotonic >= self.stats_due {
             self.stats_due = now.monotonic + self.config.stats_every;
             // An agent that does not answer one question is not asked another.
-            if self.config.ask && self.failures == 0 && !self.around.agent.is_empty() {
+            if self.config.ask && self.asking.is_answered() && !self.around.agent.is_empty() {
                 self.poll_stats(alive, now);
             }
         }
@@ -142,13 +135,13 @@ impl Watcher {
             self.sweep_due = now.monotonic + SWEEP_EVERY;
             let alive = alive.lock();
             if *alive {
-                self.sweep(metadata);
+                self.sweep(metadata, now);
             }
         }
     }
 
     fn poll_state(&mut self, metadata: &Metadata, alive: &Mutex<bool>, now: Now) {
-        let told = if self.config.ask { self.ask_state() } else { None };
+        let told = if self.config.ask { self.asking.state() } else { None };
         let is_told = told.is_some();
         let states = match told {
             Some(state) => vec![state],
@@ -163,21 +156,6 @@ impl Watcher {
         }
         self.metrics.containers.set(i64::try_from(metadata.len()).unwrap_or(i64::MAX));
         save(metadata, &self.data_dir);
-    }
-
-    fn ask_state(&mut self) -> Option<State> {
-        let answer = self.client.get("/state").and_then(|body| {
-            state::parse(&body, &self.config.task_labels)
-                .map_err(|error| self.malformed("/state", &error))
-        });
-        self.note("/state", answer.as_ref().err());
-        self.failures = if answer.is_ok() { 0 } else { self.failures.saturating_add(1) };
-        answer.ok()
-    }
-
-    fn malformed(&self, endpoint: &str, error: &serde_json::Error) -> AskError {
-        let url = format!("{}{endpoint}", self.config.base_url());
-        AskError::Malformed { url, why: error.to_string() }
     }
 
     fn read_meta(&self, metadata: &Metadata) -> Vec<State> {
@@ -211,30 +189,29 @@ impl Watcher {
             if let Err(error) = self.events.write(&seen, &mut self.files, updates, now.wall) {
                 self.write_failed(&error);
             }
+            if seen.facts.ended {
+                let ended = self.rollups.end(&seen.ids, &mut self.files, now.monotonic);
+                ended.unwrap_or_else(|error| self.write_failed(&error));
+            }
         }
     }
 
     fn poll_stats(&mut self, alive: &Mutex<bool>, now: Now) {
-        let answer = self.client.get("/containers").and_then(|body| {
-            containers::lines(&body, &self.around, now.wall)
-                .map_err(|error| self.malformed("/containers", &error))
-        });
-        self.note("/containers", answer.as_ref().err());
+        let lines = self.asking.containers(&self.around, now.wall);
         let alive = alive.lock();
         if !*alive {
             return;
         }
-        for (ids, line) in answer.unwrap_or_default() {
+        for (ids, line) in lines {
             if !self.metas.iter().any(|meta| has_sandbox(meta, &ids)) {
                 continue;
             }
-            if let Err(error) = self.files.append(&ids, "", STATS, &line) {
-                self.write_failed(&error);
-            }
+            let written = self.rollups.write(&ids, &line, &mut self.files, now.monotonic);
+            written.unwrap_or_else(|error| self.write_failed(&error));
         }
     }
 
-    fn sweep(&mut self, metadata: &Metadata) {
+    fn sweep(&mut self, metadata: &Metadata, now: Now) {
         let metas = &self.metas;
         let listable: Vec<bool> = metas.iter().map(|meta| is_listable(meta.work_dir())).collect();
         // What cannot be looked at, because it is not mounted or not ours to read, may be there.
@@ -244,33 +221,11 @@ impl Watcher {
         };
         metadata.keep_only(|ids| exists(&ids.path()));
         self.events.keep_only(|key| metadata.get(*key).is_some());
-        self.files.sweep(metadata, exists);
+        let (rollups, files) = (&mut self.rollups, &mut self.files);
+        let closed = rollups.close_idle(files, |ids| exists(&ids.path()), now.monotonic);
+        files.sweep(metadata, exists, now.wall);
+        closed.unwrap_or_else(|error| self.write_failed(&error));
         save(metadata, &self.data_dir);
-    }
-
-    /// Counts an outcome, and says what is new about it.
-    fn note(&mut self, endpoint: &'static str, error: Option<&AskError>) {
-        let outcome = error.map_or("ok", AskError::outcome);
-        self.metrics.polls.with_label_values(&[outcome]).inc();
-        let before = self.outcomes.insert(endpoint, outcome);
-        if before == Some(outcome) {
-            return;
-        }
-        match error {
-            None if before.is_some() => tracing::info!("the Mesos agent answers {endpoint} again"),
-            None => tracing::info!("the Mesos agent at {} answers", self.config.base_url()),
-            Some(error @ AskError::Refused { .. }) if self.config.url.is_none() => {
-                tracing::info!(
-                    "{error}; names come from the agent's files (set mesos_agent_url if it listens elsewhere)"
-                );
-            }
-            Some(error @ AskError::Recovering(_)) => tracing::info!("{error}"),
-            Some(error) => {
-                tracing::warn!(
-                    "{error}; logs are collected all the same, names come from the agent's files"
-                );
-            }
-        }
     }
 
     fn write_failed(&self, error: &io::Error) {

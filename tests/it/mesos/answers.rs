@@ -95,3 +95,19 @@ pub(super) fn containers() -> Value {
         "disk_used_bytes": 12_582_912, "net_rx_bytes": 7, "mem_limit_bytes": "Infinity"});
     json!([quiet, of(MARATHON, CHECKOUT, "c1")])
 }
+
+/// The first sample of [`sawtooth`]: a multiple of five minutes.
+const SAWTOOTH_AT: i64 = 1_787_220_000;
+
+/// The statistics of a container that uses 18 % of a processor, in teeth of ten samples of 15 s; 90 %
+/// of the agent's processors are allocated. `sample` is which of them this is.
+pub(super) fn sawtooth(sample: u64) -> Value {
+    let n = i64::try_from(sample).unwrap();
+    // Of a tooth, the sixth to the tenth interval are used, 1.8 s to 9 s of each.
+    let used: i64 = (0..n).map(|n| (n % 10 - 4).max(0)).sum();
+    json!([{"framework_id": ETL, "executor_id": "quiet", "container_id": "c8",
+        "statistics": {"timestamp": SAWTOOTH_AT + 15 * n, "cpus_limit": 1.0,
+            "cpus_user_time_secs": used as f64 * 1.5, "cpus_system_time_secs": used as f64 * 0.3,
+            "cpus_nr_periods": 150 * n, "cpus_nr_throttled": 3 * n, "net_rx_bytes": 1000 * n,
+            "mem_rss_bytes": 100_000_000 + n % 20 * 1_000_000, "mem_limit_bytes": 536_870_912}}])
+}

@@ -17,12 +17,18 @@ pub(super) enum Mood {
     Refuses(u16),
     /// With bytes in names that are no UTF-8.
     CutsNames,
+    /// Compressed, as agents do it for whoever accepts it.
+    Compresses,
 }
+
+/// The statistics, by how many times they were asked for before.
+type Containers = Box<dyn Fn(u64) -> Value + Send>;
 
 struct Told {
     mood: Mood,
     state: Value,
-    containers: Value,
+    containers: Containers,
+    looks: u64,
     /// What the header must be, if the agent asks who it is.
     authorization: Option<String>,
     questions: u64,
@@ -39,8 +45,9 @@ impl Server {
     pub(super) fn start(state: Value, containers: Value) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap();
-        let (mood, authorization, questions) = (Mood::Fine, None, 0);
-        let told = Told { mood, state, containers, authorization, questions };
+        let (mood, authorization, questions, looks) = (Mood::Fine, None, 0, 0);
+        let containers: Containers = Box::new(move |_| containers.clone());
+        let told = Told { mood, state, containers, looks, authorization, questions };
         let this = Self { addr, told: Arc::new(Mutex::new(told)) };
         let agent = this.clone();
         std::thread::spawn(move || {
@@ -64,6 +71,17 @@ impl Server {
         self.told.lock().unwrap().state = state;
     }
 
+    /// From now on, statistics are what this makes of the number of questions for them.
+    pub(super) fn set_containers(&self, containers: impl Fn(u64) -> Value + Send + 'static) {
+        let mut told = self.told.lock().unwrap();
+        (told.containers, told.looks) = (Box::new(containers), 0);
+    }
+
+    /// How many times statistics were asked for since they were set.
+    pub(super) fn looks(&self) -> u64 {
+        self.told.lock().unwrap().looks
+    }
+
     pub(super) fn demand(&self, authorization: &str) {
         self.told.lock().unwrap().authorization = Some(authorization.to_owned());
     }
@@ -80,15 +98,17 @@ impl Server {
     /// Answers one question and closes, which HTTP/1.1 allows.
     fn serve(&self, stream: &TcpStream) {
         let mut reader = BufReader::new(stream);
-        let (mut path, mut authorization) = (String::new(), None);
+        let (mut path, mut authorization, mut accepts) = (String::new(), None, String::new());
         let mut line = String::new();
         while reader.read_line(&mut line).is_ok_and(|n| n > 2) {
             if path.is_empty() {
                 path = line.split(' ').nth(1).unwrap_or_default().to_owned();
-            } else if let Some((name, value)) = line.trim().split_once(": ")
-                && name.eq_ignore_ascii_case("authorization")
-            {
-                authorization = Some(value.to_owned());
+            } else if let Some((name, value)) = line.trim().split_once(": ") {
+                match name.to_ascii_lowercase().as_str() {
+                    "authorization" => authorization = Some(value.to_owned()),
+                    "accept-encoding" => value.clone_into(&mut accepts),
+                    _ => {}
+                }
             }
             line.clear();
         }
@@ -96,9 +116,13 @@ impl Server {
         while self.mood() == Mood::Hangs {
             std::thread::sleep(Duration::from_millis(20));
         }
-        let (status, body) = self.answer(&path, authorization.as_deref());
+        let (status, mut body) = self.answer(&path, authorization.as_deref());
+        let mut encoding = "";
+        if self.mood() == Mood::Compresses && accepts.contains("gzip") {
+            (body, encoding) = (compressed(&body), "Content-Encoding: gzip\r\n");
+        }
         let head = format!(
-            "HTTP/1.1 {status} X\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+            "HTTP/1.1 {status} X\r\nContent-Length: {}\r\n{encoding}Connection: close\r\n\r\n",
             body.len()
         );
         let mut stream = stream;
@@ -107,16 +131,20 @@ impl Server {
     }
 
     fn answer(&self, path: &str, authorization: Option<&str>) -> (u16, Vec<u8>) {
-        let told = self.told.lock().unwrap();
+        let mut told = self.told.lock().unwrap();
         if let Mood::Refuses(status) = told.mood {
             return (status, b"Agent has not finished recovery".to_vec());
         }
         if told.authorization.is_some() && told.authorization.as_deref() != authorization {
             return (401, Vec::new());
         }
-        let body = match path {
+        // Agents answer below their process's name too.
+        let body = match path.strip_prefix("/slave(1)").unwrap_or(path) {
             "/state" => told.state.to_string().into_bytes(),
-            "/containers" => told.containers.to_string().into_bytes(),
+            "/containers" => {
+                told.looks += 1;
+                (told.containers)(told.looks - 1).to_string().into_bytes()
+            }
             _ => return (404, Vec::new()),
         };
         if told.mood == Mood::CutsNames {
@@ -127,4 +155,10 @@ impl Server {
         }
         (200, body)
     }
+}
+
+fn compressed(body: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(body).unwrap();
+    encoder.finish().unwrap()
 }

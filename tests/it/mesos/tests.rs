@@ -1,6 +1,6 @@
 //! What people find of an agent's containers, whatever the agent does meanwhile.
 
-use super::answers::{RUNNING_AT, containers, state};
+use super::answers::{RUNNING_AT, containers, sawtooth, state};
 use super::server::{Mood, Server};
 use super::work_dir::{AGENT, CHECKOUT, ETL, Expected, MARATHON, WorkDir, out_of_memory};
 use crate::node::{Node, Setup, assert_same_bytes, eventually};
@@ -45,7 +45,7 @@ fn nothing_waits_for_an_agent_that_hangs_and_what_it_tells_labels_older_lines() 
     assert_eq!(node.count(r#"{framework="marathon"}"#), 0);
     assert!(server.questions() > 0, "the agent was asked");
 
-    server.set_mood(Mood::Fine);
+    server.set_mood(Mood::Compresses);
     assert_all_found(&node, &work.expected);
     assert_eq!(node.count(r#"{app="etl executor #7", container="c5b", stream="stdout"}"#), 0);
     assert_eq!(node.count(EVERYTHING), all, "no line came twice, none of what is no log");
@@ -103,6 +103,61 @@ fn statistics_are_there_for_a_container_without_lines() {
     assert!(one.get("mem_limit_bytes").is_none(), "no limit is no number");
     let unknown = r#"{container="c1", stream="stats"} |= "unknown""#;
     eventually("a container that could not be measured", || node.count(unknown), |n| *n >= 1);
+}
+
+/// The windows of the container with the sawtooth, the first of them first.
+fn windows(node: &Node) -> Vec<serde_json::Value> {
+    let found = node.export(r#"{app="etl-pipeline", executor="quiet", stream="stats_5m"}"#);
+    let text = String::from_utf8(found).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn a_known_sawtooth_gives_exact_windows_also_through_kill_9() {
+    let work = WorkDir::new();
+    let mut told = state(&RUNNING, false);
+    told["unreserved_resources_allocated"]["cpus"] = 7.2.into();
+    let server = Server::start(told, containers());
+    server.demand("Bearer abc.def");
+    let token = work.temp().join("token");
+    std::fs::write(&token, "abc.def\n").unwrap();
+    let url = format!("{}/slave(1)", server.url());
+    let setup = setup(&work, &url).arg("--mesos-token-file", &token);
+    // 15 s pass from one question to the next.
+    server.set_containers(sawtooth);
+    for asked in [29, 51] {
+        let mut node = setup.start();
+        eventually("questions", || server.looks(), |looks| *looks >= asked);
+        // Who asks again has written what it was told before.
+        server.set_mood(Mood::Refuses(503));
+        let questions = server.questions();
+        eventually("refusals", || server.questions(), |now| *now >= questions + 2);
+        node.kill();
+        server.set_mood(Mood::Fine);
+    }
+    let node = setup.start();
+    let windows = eventually("windows", || windows(&node), |windows| windows.len() >= 4);
+    for (n, window) in windows.iter().enumerate() {
+        let of = |name: &str| window[name].as_f64().unwrap();
+        let start = format!("2026-08-20T10:{:02}:00.000000Z", 5 * n);
+        assert_eq!(window["window_start"], start);
+        assert_eq!((of("gaps"), of("resets")), (0.0, 0.0), "{window}");
+        assert_eq!((of("agent_cpus"), of("agent_allocated_cpus")), (8.0, 7.2));
+        // Of the first nothing is known before its first sample.
+        let covered = if n == 0 { 285.0 } else { 300.0 };
+        assert_eq!(of("covered_secs"), covered, "{window}");
+        let used = of("cpus_user_time_secs_delta") + of("cpus_system_time_secs_delta");
+        assert_eq!(used, if n == 0 { 45.0 } else { 54.0 }, "{window}");
+        assert_eq!((of("cpus_busy_max"), of("cpus_limit")), (0.6, 1.0));
+        assert_eq!(of("net_rx_bytes_delta"), covered / 15.0 * 1000.0);
+        assert_eq!((of("mem_rss_bytes_max"), of("samples")), (119e6, 20.0), "{window}");
+        if n > 0 {
+            assert_eq!(
+                (used / covered, of("agent_allocated_cpus") / of("agent_cpus")),
+                (0.18, 0.9)
+            );
+        }
+    }
 }
 
 #[test]
