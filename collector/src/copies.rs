@@ -18,6 +18,7 @@ use crate::reader::Lines;
 use crate::stream::{Stream, Turn};
 use crate::sys::Writers;
 use crate::tail::{Copied, TailFile};
+use crate::tail_hash::Held;
 use compare::{is_copy, may_be_copy};
 
 impl Stream {
@@ -195,7 +196,13 @@ impl Stream {
         let file = &self.files[index];
         let own = file.own_generation();
         let wall = turn.reader.now.wall;
-        turn.checkpoints.history.note_copy(&own, file.generation_ref(), wall);
+        // What is not known tells nothing later: that is no reason to forget whose copy it is.
+        let held = if file.gz.is_some() {
+            Held::UNKNOWN
+        } else {
+            file.held(file.facts.size).unwrap_or_default()
+        };
+        turn.checkpoints.history.note_copy(&own, file.generation_ref(), held, wall);
     }
 
     pub(crate) fn declare(

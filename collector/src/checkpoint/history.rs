@@ -2,9 +2,9 @@
 //! copy of which generation. Both are rare, and both are part of the names of what was sent.
 //!
 //! The file `generations` holds 128-byte records, each the newest word on its file: CRC32C of the rest (4),
-//! kind (4), file (40), truncations of the file (8), end of the generation before (8), generation of
-//! which it is a copy: file (40) and truncations (8), written at (8), zeros (8). All integers are
-//! little-endian.
+//! kind (4), file (40), truncations of the file (8), end of the generation before, or size of the copy
+//! (8), generation of which it is a copy: file (40) and truncations (8), written at (8), hash of the
+//! copy's ends (8; zeros in older records). All integers are little-endian.
 
 use std::collections::HashMap;
 use std::io;
@@ -13,6 +13,7 @@ use std::path::Path;
 use sawlog_transport::{FileIdentity, GenerationId};
 
 use super::record_log::{Opened, RecordLog};
+use crate::tail_hash::Held;
 
 const RECORD_BYTES: usize = 128;
 const MAGIC: &[u8; 16] = b"sawlog gens v1\n\0";
@@ -54,6 +55,8 @@ struct Copy {
     /// How often the copy itself had been truncated when it was one.
     truncations: u64,
     of: GenerationRef,
+    /// What it held then.
+    held: Held,
     seen_at: i64,
 }
 
@@ -100,7 +103,8 @@ impl History {
             }
             COPY => {
                 let Decoded { truncations, of, seen_at, .. } = decoded;
-                self.copies.insert(decoded.file, Copy { truncations, of, seen_at });
+                let held = Held { size: decoded.ended_at, ends: decoded.ends };
+                self.copies.insert(decoded.file, Copy { truncations, of, held, seen_at });
             }
             // Of a later version: not ours to judge.
             _ => {}
@@ -118,6 +122,11 @@ impl History {
         self.copies.get(file).filter(|copy| copy.truncations == truncations).map(|copy| copy.of)
     }
 
+    /// What a copy held when it became known as one.
+    pub(crate) fn held_by_copy(&self, file: &FileIdentity, truncations: u64) -> Option<Held> {
+        self.copies.get(file).filter(|copy| copy.truncations == truncations).map(|copy| copy.held)
+    }
+
     /// Whether any file is known to be a copy of a generation.
     pub(crate) fn has_copy_of(&self, of: &GenerationRef) -> bool {
         self.copies.values().any(|copy| copy.of == *of)
@@ -132,9 +141,15 @@ impl History {
         self.unwritten.extend_from_slice(&encode_truncated(&now.file, &known));
     }
 
-    /// A file is a copy of a generation. Durable after the next [`Self::flush`].
-    pub(crate) fn note_copy(&mut self, copy: &GenerationRef, of: GenerationRef, wall: i64) {
-        let known = Copy { truncations: copy.truncations, of, seen_at: wall };
+    /// A file that holds so much is a copy of a generation. Durable after the next [`Self::flush`].
+    pub(crate) fn note_copy(
+        &mut self,
+        copy: &GenerationRef,
+        of: GenerationRef,
+        held: Held,
+        wall: i64,
+    ) {
+        let known = Copy { truncations: copy.truncations, of, held, seen_at: wall };
         if self.copy_of(&copy.file, copy.truncations) == Some(of) {
             return;
         }
@@ -208,7 +223,7 @@ fn forget_oldest<T>(known: &mut HashMap<FileIdentity, T>, seen_at: impl Fn(&T) -
     known.retain(|_, known| seen_at(known) > oldest);
 }
 
-/// Any record, with zeros where it has nothing.
+/// Any record, with zeros where it has nothing: of a copy `ended_at` is its size.
 struct Decoded {
     kind: u32,
     file: FileIdentity,
@@ -216,6 +231,7 @@ struct Decoded {
     ended_at: u64,
     of: GenerationRef,
     seen_at: i64,
+    ends: u64,
 }
 
 fn encode_truncated(file: &FileIdentity, known: &Truncated) -> [u8; RECORD_BYTES] {
@@ -228,6 +244,7 @@ fn encode_truncated(file: &FileIdentity, known: &Truncated) -> [u8; RECORD_BYTES
         ended_at: known.ended_at,
         of: GenerationRef { file: nothing, truncations: 0 },
         seen_at: known.seen_at,
+        ends: 0,
     })
 }
 
@@ -236,9 +253,10 @@ fn encode_copy(file: &FileIdentity, known: &Copy) -> [u8; RECORD_BYTES] {
         kind: COPY,
         file: *file,
         truncations: known.truncations,
-        ended_at: 0,
+        ended_at: known.held.size,
         of: known.of,
         seen_at: known.seen_at,
+        ends: known.held.ends,
     })
 }
 
@@ -252,10 +270,10 @@ fn encode(record: &Decoded) -> [u8; RECORD_BYTES] {
     put_file(&mut out, &record.of.file);
     out.extend_from_slice(&record.of.truncations.to_le_bytes());
     out.extend_from_slice(&record.seen_at.to_le_bytes());
-    out.resize(RECORD_BYTES, 0);
+    out.extend_from_slice(&record.ends.to_le_bytes());
     let crc = crc32c::crc32c(&out[4..]);
     out[..4].copy_from_slice(&crc.to_le_bytes());
-    out.try_into().expect("resized to the length of a record")
+    out.try_into().expect("the fields are a record long")
 }
 
 fn put_file(out: &mut Vec<u8>, file: &FileIdentity) {
@@ -280,6 +298,7 @@ fn decode(bytes: &[u8; RECORD_BYTES]) -> Option<Decoded> {
             truncations: u64::from_le_bytes(take(&mut rest)),
         },
         seen_at: i64::from_le_bytes(take(&mut rest)),
+        ends: u64::from_le_bytes(take(&mut rest)),
     })
 }
 
@@ -315,12 +334,14 @@ mod tests {
         for truncations in 1..=3 {
             history.note_truncation(&generation(7, truncations), truncations * 10, 5);
         }
-        history.note_copy(&generation(8, 0), generation(7, 2), 5);
+        let held = Held { size: 30, ends: 4 };
+        history.note_copy(&generation(8, 0), generation(7, 2), held, 5);
         assert!(history.is_changed());
         history.flush().expect("flush");
         let history = History::open(dir.path()).expect("open");
         assert_eq!(history.truncations(&generation(7, 0).file), (3, 30));
         assert_eq!(history.copy_of(&generation(8, 0).file, 0), Some(generation(7, 2)));
+        assert_eq!(history.held_by_copy(&generation(8, 0).file, 0), Some(held));
         assert_eq!(history.copy_of(&generation(8, 0).file, 1), None, "the copy was truncated");
         assert_eq!(history.damaged(), 0);
 
@@ -342,7 +363,7 @@ mod tests {
         for truncations in 0..rounds {
             history.note_truncation(&generation(1, truncations), 0, 0);
         }
-        history.note_copy(&generation(2, 0), generation(1, 1), 0);
+        history.note_copy(&generation(2, 0), generation(1, 1), Held::UNKNOWN, 0);
         history.flush().expect("flush");
         assert!(history.is_compaction_due());
         history.compact(GONE_FOR_MAX + 1, |file| file.inode == 1).expect("compact");

@@ -21,7 +21,7 @@ use std::path::Path;
 
 use parking_lot::Mutex;
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
+use proptest::test_runner::{Config, TestError, TestRunner};
 
 use super::fixture::Fixture;
 use super::store::Mode;
@@ -132,8 +132,15 @@ fn play_random(cases: u32, in_memory: bool) -> Result<Tally, String> {
         sum.lock().add(&tally);
         Ok(())
     });
-    played.map_err(|error| error.to_string())?;
+    played.map_err(|error| told(&error))?;
     Ok(sum.into_inner())
+}
+
+fn told(error: &TestError<Vec<Action>>) -> String {
+    match error {
+        TestError::Fail(reason, actions) => format!("{reason}: {actions:?}"),
+        TestError::Abort(reason) => reason.to_string(),
+    }
 }
 
 #[test]
@@ -146,10 +153,14 @@ fn every_byte_arrives_once_or_is_declared() {
         let threads: Vec<_> = (0..THREADS).map(thread).collect();
         threads.into_iter().map(|thread| thread.join().expect("panics are caught")).collect()
     });
-    let mut sum = Tally::default();
+    let (mut sum, mut failed) = (Tally::default(), Vec::new());
     for tally in played {
-        sum.add(&tally.unwrap_or_else(|error| panic!("{error}")));
+        match tally {
+            Ok(tally) => sum.add(&tally),
+            Err(error) => failed.push(error),
+        }
     }
+    assert!(failed.is_empty(), "{} histories failed:\n{}", failed.len(), failed.join("\n"));
     eprintln!("{sum:?}");
     sum.assert_means_something();
 }

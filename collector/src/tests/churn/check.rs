@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use super::super::fixture::{Fixture, RUN, stream};
+use super::super::fixture::{Fixture, stream};
 use super::world::World;
 use super::written::Written;
 
