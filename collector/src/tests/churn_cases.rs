@@ -123,3 +123,15 @@ fn emptied_regrown_and_deleted_between_two_looks() {
 fn emptied_with_a_known_copy_regrown_and_deleted_between_two_looks() {
     play(&[open(), copy_truncate(true), open(), open(), Unlink(0, 0)]);
 }
+
+#[test]
+fn a_compressed_copy_of_a_copy_is_known_without_checkpoints() {
+    let begin = [open(), Look, copy_truncate(false), line(), Pump, Truncate(0), Rotate(0)];
+    play(&[&begin[..], &[Gzip(0, 2), Forget, open()]].concat());
+}
+
+#[test]
+fn copied_twice_emptied_and_deleted_between_two_looks() {
+    let begin = [open(), copy_truncate(false), Look, open(), copy_truncate(false), open()];
+    play(&[&begin[..], &[Recreate(0, vec![false])]].concat());
+}

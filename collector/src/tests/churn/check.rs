@@ -82,11 +82,15 @@ pub(super) fn stored(f: &Fixture, name: &str) -> Vec<Vec<usize>> {
     f.texts(stream(b"c1", name.as_bytes())).into_iter().map(parse).collect()
 }
 
-/// What stands in one line was written one after the other, as far as it was not lost.
+/// What stands in one line was written one after the other, as far as it was not lost. Where a copy that
+/// nobody knew stands among the files, nobody could know either.
 fn check_lines(one: &Written, lines: &[Vec<usize>]) {
     let there: HashSet<usize> = lines.iter().flatten().copied().collect();
     for line in lines {
         for pair in line.windows(2) {
+            if pair.iter().any(|number| one.tokens[*number].may_repeat) {
+                continue;
+            }
             assert!(pair[0] < pair[1], "{} {line:?}", one.name);
             for between in pair[0]..pair[1] {
                 let is_lost = !there.contains(&(between + 1)) && between + 1 < pair[1];

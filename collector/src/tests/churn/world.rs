@@ -12,6 +12,9 @@ use super::written::Written;
 
 const NAMES: [&str; 2] = ["stdout", "stderr"];
 
+/// After it what was acknowledged is in the checkpoints.
+const CHECKPOINTS_AFTER: Duration = Duration::from_millis(300);
+
 /// A fixture, what was written, and whether the collector runs.
 pub(super) struct World {
     pub f: Fixture,
@@ -37,9 +40,19 @@ impl World {
     fn wait(&mut self, time: Duration) {
         self.written.iter_mut().for_each(|one| one.writer = None);
         if self.is_up {
-            self.f.wait(time);
-            self.written.iter_mut().for_each(Written::look);
+            self.settle(time);
         }
+    }
+
+    /// Lets so much time pass; tells whether the checkpoints then tell of all that was stored.
+    fn settle(&mut self, time: Duration) -> bool {
+        self.f.wait(time);
+        self.written.iter_mut().for_each(Written::look);
+        let is_recorded = self.f.collector().is_all_acknowledged();
+        if is_recorded {
+            self.written.iter_mut().for_each(Written::recorded);
+        }
+        is_recorded
     }
 
     fn kill(&mut self) {
@@ -61,25 +74,18 @@ impl World {
         if self.written.iter().any(|one| one.is_emptied) {
             self.look();
         }
-        if settled && self.is_up {
-            self.f.wait(Duration::from_millis(300));
-            self.written.iter_mut().for_each(Written::look);
-        }
-        let is_recorded = settled && self.is_up && self.f.collector().is_all_acknowledged();
         if self.is_up {
+            let is_recorded = settled && self.settle(CHECKPOINTS_AFTER);
             self.kill();
             if !is_recorded {
-                self.mark_repeatable();
+                self.mark_unrecorded();
             }
         }
     }
 
-    fn mark_repeatable(&mut self) {
+    fn mark_unrecorded(&mut self) {
         for one in &mut self.written {
-            for number in stored(&self.f, one.name).into_iter().flatten() {
-                one.tokens[number].may_repeat = true;
-                one.fragile = true;
-            }
+            one.mark_unrecorded(stored(&self.f, one.name).into_iter().flatten());
         }
     }
 
@@ -205,12 +211,10 @@ impl World {
             self.kill();
             self.f.forget_checkpoints();
             self.start();
-            self.mark_repeatable();
+            self.mark_unrecorded();
             self.look();
-            let mode = *self.f.recorder.mode.lock();
-            if mode == Mode::Acknowledge {
-                self.f.wait(Duration::from_millis(300));
-                self.look();
+            if *self.f.recorder.mode.lock() == Mode::Acknowledge {
+                self.settle(CHECKPOINTS_AFTER);
             }
         }
     }

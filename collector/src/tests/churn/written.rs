@@ -13,8 +13,10 @@ pub(super) struct Token {
     pub destroyed: bool,
     /// Nobody can know of it.
     pub unknowable: bool,
-    /// It was stored and no checkpoint told when the collector was killed: in a copy nobody knows it
-    /// again.
+    /// It was stored and no checkpoint told when the collector was killed.
+    pub unrecorded: bool,
+    /// Nobody knows it again in its copy, which is a file like any other then: it may come once more,
+    /// and stand elsewhere.
     pub may_repeat: bool,
 }
 
@@ -48,6 +50,8 @@ pub(super) struct OneFile {
     pub gz: bool,
     /// It was copied from the file that is written, and is younger.
     pub is_copy: bool,
+    /// It is not the file to which its tokens were written.
+    pub is_foreign: bool,
 }
 
 impl Written {
@@ -103,7 +107,8 @@ impl Written {
 
     fn copied(&mut self) {
         let original = self.files[0].clone().unwrap_or_default();
-        self.files[1] = Some(OneFile { is_copy: true, ..original });
+        self.files[1] = Some(OneFile { is_copy: true, is_foreign: true, ..original });
+        self.leave_unrecorded(1);
     }
 
     /// Copies over the copy before; `false` if there is none.
@@ -153,14 +158,41 @@ impl Written {
         let Some(file) = self.files[age].as_mut().filter(|file| !file.gz) else {
             return false;
         };
-        file.gz = true;
+        (file.gz, file.is_foreign) = (true, true);
         let content = std::fs::read(f.path(&from)).expect("read");
         let to = File::create(f.path(&self.path(age))).expect("create");
         let mut encoder = flate2::write::GzEncoder::new(to, flate2::Compression::fast());
         encoder.write_all(&content).expect("write");
         encoder.finish().expect("finish");
         f.remove(&from);
+        self.leave_unrecorded(age);
         true
+    }
+
+    /// What is in no checkpoint is not known again in another file than that to which it was written.
+    fn leave_unrecorded(&mut self, age: usize) {
+        for number in self.files[age].iter().flat_map(|file| &file.tokens) {
+            let token = &mut self.tokens[*number];
+            token.may_repeat |= token.unrecorded;
+        }
+    }
+
+    /// These were stored and no checkpoint tells.
+    pub(super) fn mark_unrecorded(&mut self, stored: impl Iterator<Item = usize>) {
+        for number in stored {
+            self.tokens[number].unrecorded = true;
+            self.fragile = true;
+        }
+        for age in 0..self.files.len() {
+            if self.files[age].as_ref().is_some_and(|file| file.is_foreign) {
+                self.leave_unrecorded(age);
+            }
+        }
+    }
+
+    /// The checkpoints tell of all that was stored.
+    pub(super) fn recorded(&mut self) {
+        self.tokens.iter_mut().for_each(|token| token.unrecorded = false);
     }
 
     pub(super) fn look(&mut self) {
