@@ -84,7 +84,9 @@ impl Stream {
             .map(|ended| Place::new(ended.of, ended.read_to, ended.tail, ended.prefix))
             .collect();
         let known = turn.checkpoints.of_stream(self.source.id).into_iter().filter(open);
-        places.extend(known.filter(|known| !known.finished).map(Place::of_progress));
+        let history = &turn.checkpoints.history;
+        let known = known.filter(|known| !known.finished);
+        places.extend(known.map(|known| Place::of_progress(known, history)));
         places
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use flate2::read::MultiGzDecoder;
 
-use crate::checkpoint::{GenerationRef, Progress};
+use crate::checkpoint::{GenerationRef, History, Progress};
 use crate::tail_hash::{PREFIX_BYTES, PrefixHash, TAIL_BYTES, TailHash};
 
 /// How much is kept of what was inflated last: reading goes back by less than this.
@@ -32,8 +32,10 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    pub(crate) fn of_progress(progress: &Progress) -> Self {
-        let of = GenerationRef { file: progress.file, truncations: progress.truncations };
+    /// Where a file stands that may have been a copy itself: then it gave the bytes of its original.
+    pub(crate) fn of_progress(progress: &Progress, history: &History) -> Self {
+        let own = GenerationRef { file: progress.file, truncations: progress.truncations };
+        let of = history.held_in(&own);
         let Progress { offset, tail, prefix, inside_cut, .. } = *progress;
         Self { of, offset, tail, prefix, inside_cut, matches: false }
     }

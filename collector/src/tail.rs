@@ -49,10 +49,14 @@ pub(crate) struct TailFile {
     /// Generations that were truncated away, the oldest first. Until it is known what became of their
     /// bytes, the file is not read.
     pub ended: Vec<Ended>,
+    /// How often it had been truncated when it was last declared what became of its bytes.
+    pub accounted: u64,
     /// The generation before this one, and up to where its bytes are accounted for.
     pub before: Option<(GenerationId, u64)>,
     /// As last looked at.
     pub facts: Facts,
+    /// Whether the file changed since it was last observed, of which the facts then tell already.
+    is_unobserved: bool,
     /// When size or modification time was last seen to change (monotonic).
     pub changed_at: Duration,
     /// The largest size that was seen of this generation, in bytes.
@@ -116,9 +120,11 @@ impl TailFile {
             stood_at: None,
             is_compared: false,
             ended: Vec::new(),
+            accounted: 0,
             before: None,
             size_seen: facts.size,
             facts,
+            is_unobserved: false,
             changed_at: now.monotonic,
             read_to: 0,
             scanned_to: 0,
@@ -217,6 +223,7 @@ impl TailFile {
             self.changed_at = now;
             self.probe = Probe::new();
             self.facts = found;
+            self.is_unobserved = true;
         }
         self.facts.links = found.links;
         Ok(())
@@ -399,6 +406,20 @@ pub(crate) mod tests {
         std::fs::remove_file(&path).expect("remove");
         file.look(Duration::from_secs(1)).expect("stat");
         assert_eq!((file.facts.size, file.unread(), file.is_deleted()), (40, 40, true));
+    }
+
+    #[test]
+    fn a_look_hides_no_truncation() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let path = dir.path().join("f");
+        std::fs::write(&path, "seen").expect("write");
+        let mut file = open(&path);
+        assert_eq!(file.observe(Duration::ZERO).expect("stat"), Observed::Same);
+        std::fs::write(&path, "regrown").expect("write");
+        file.look(Duration::ZERO).expect("stat");
+        assert_eq!(file.facts.size, 7);
+        assert_eq!(file.observe(Duration::ZERO).expect("stat"), Observed::Truncated);
+        assert_eq!(file.ended[0].size_seen, 4);
     }
 
     #[test]

@@ -47,6 +47,30 @@ impl PrefixHash {
     }
 }
 
+/// What a whole file held at one time: its size in bytes, and the hash of its beginning and its end. A
+/// file that was only appended to since holds it still.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Held {
+    pub size: u64,
+    pub ends: u64,
+}
+
+impl Held {
+    /// How much of each end is hashed.
+    pub(crate) const END_BYTES: usize = 1024;
+    /// Records of older versions, and compressed files, tell nothing.
+    pub(crate) const UNKNOWN: Self = Self { size: 0, ends: 0 };
+
+    /// Of a size and both ends, one after the other; a file that has become shorter gives less of them.
+    pub(crate) fn of(size: u64, ends: &[u8]) -> Self {
+        Self { size, ends: xxh3_64(ends).max(1) }
+    }
+
+    pub(crate) fn is_known(&self) -> bool {
+        *self != Self::UNKNOWN
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

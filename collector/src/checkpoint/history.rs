@@ -2,9 +2,9 @@
 //! copy of which generation. Both are rare, and both are part of the names of what was sent.
 //!
 //! The file `generations` holds 128-byte records, each the newest word on its file: CRC32C of the rest (4),
-//! kind (4), file (40), truncations of the file (8), end of the generation before (8), generation of
-//! which it is a copy: file (40) and truncations (8), written at (8), zeros (8). All integers are
-//! little-endian.
+//! kind (4), file (40), truncations of the file (8), end of the generation before, or size of the copy
+//! (8), generation that ended, or of which it is a copy: file (40) and truncations (8), written at (8),
+//! hash of the copy's ends (8). What older records lack is zero. All integers are little-endian.
 
 use std::collections::HashMap;
 use std::io;
@@ -13,6 +13,7 @@ use std::path::Path;
 use sawlog_transport::{FileIdentity, GenerationId};
 
 use super::record_log::{Opened, RecordLog};
+use crate::tail_hash::Held;
 
 const RECORD_BYTES: usize = 128;
 const MAGIC: &[u8; 16] = b"sawlog gens v1\n\0";
@@ -46,6 +47,8 @@ struct Truncated {
     truncations: u64,
     /// The largest size that was seen of the generation before this one, in bytes.
     ended_at: u64,
+    /// Whose bytes they were: the file's own, or of what it was a copy. Older records do not tell.
+    of: Option<GenerationRef>,
     seen_at: i64,
 }
 
@@ -54,6 +57,8 @@ struct Copy {
     /// How often the copy itself had been truncated when it was one.
     truncations: u64,
     of: GenerationRef,
+    /// What it held then.
+    held: Held,
     seen_at: i64,
 }
 
@@ -95,12 +100,15 @@ impl History {
         let Some(decoded) = decode(record) else { return false };
         match decoded.kind {
             TRUNCATED => {
-                let Decoded { truncations, ended_at, seen_at, .. } = decoded;
-                self.truncated.insert(decoded.file, Truncated { truncations, ended_at, seen_at });
+                let Decoded { truncations, ended_at, of, seen_at, .. } = decoded;
+                let of = Some(of).filter(|of| *of != NOTHING);
+                let known = Truncated { truncations, ended_at, of, seen_at };
+                self.truncated.insert(decoded.file, known);
             }
             COPY => {
                 let Decoded { truncations, of, seen_at, .. } = decoded;
-                self.copies.insert(decoded.file, Copy { truncations, of, seen_at });
+                let held = Held { size: decoded.ended_at, ends: decoded.ends };
+                self.copies.insert(decoded.file, Copy { truncations, of, held, seen_at });
             }
             // Of a later version: not ours to judge.
             _ => {}
@@ -113,9 +121,22 @@ impl History {
         self.truncated.get(file).map_or((0, 0), |known| (known.truncations, known.ended_at))
     }
 
+    /// Whose bytes a file held in one of its generations: if it was a copy, not its own.
+    pub(crate) fn held_in(&self, own: &GenerationRef) -> GenerationRef {
+        let ended = self.truncated.get(&own.file);
+        let is_before = |known: &&Truncated| known.truncations == own.truncations + 1;
+        let of = ended.filter(is_before).and_then(|known| known.of);
+        of.or_else(|| self.copy_of(&own.file, own.truncations)).unwrap_or(*own)
+    }
+
     /// The generation of which a file is a copy.
     pub(crate) fn copy_of(&self, file: &FileIdentity, truncations: u64) -> Option<GenerationRef> {
         self.copies.get(file).filter(|copy| copy.truncations == truncations).map(|copy| copy.of)
+    }
+
+    /// What a copy held when it became known as one.
+    pub(crate) fn held_by_copy(&self, file: &FileIdentity, truncations: u64) -> Option<Held> {
+        self.copies.get(file).filter(|copy| copy.truncations == truncations).map(|copy| copy.held)
     }
 
     /// Whether any file is known to be a copy of a generation.
@@ -123,18 +144,30 @@ impl History {
         self.copies.values().any(|copy| copy.of == *of)
     }
 
-    /// A file was truncated; the generation before ended at `ended_at`. Durable after the next
-    /// [`Self::flush`].
-    pub(crate) fn note_truncation(&mut self, now: &GenerationRef, ended_at: u64, wall: i64) {
+    /// A file was truncated that held `of`, if anything is known of it, up to `ended_at`. Durable after
+    /// the next [`Self::flush`].
+    pub(crate) fn note_truncation(
+        &mut self,
+        now: &GenerationRef,
+        of: Option<GenerationRef>,
+        ended_at: u64,
+        wall: i64,
+    ) {
         let truncations = now.truncations;
-        let known = Truncated { truncations, ended_at, seen_at: wall };
+        let known = Truncated { truncations, ended_at, of, seen_at: wall };
         self.truncated.insert(now.file, known);
         self.unwritten.extend_from_slice(&encode_truncated(&now.file, &known));
     }
 
-    /// A file is a copy of a generation. Durable after the next [`Self::flush`].
-    pub(crate) fn note_copy(&mut self, copy: &GenerationRef, of: GenerationRef, wall: i64) {
-        let known = Copy { truncations: copy.truncations, of, seen_at: wall };
+    /// A file that holds so much is a copy of a generation. Durable after the next [`Self::flush`].
+    pub(crate) fn note_copy(
+        &mut self,
+        copy: &GenerationRef,
+        of: GenerationRef,
+        held: Held,
+        wall: i64,
+    ) {
+        let known = Copy { truncations: copy.truncations, of, held, seen_at: wall };
         if self.copy_of(&copy.file, copy.truncations) == Some(of) {
             return;
         }
@@ -208,7 +241,12 @@ fn forget_oldest<T>(known: &mut HashMap<FileIdentity, T>, seen_at: impl Fn(&T) -
     known.retain(|_, known| seen_at(known) > oldest);
 }
 
-/// Any record, with zeros where it has nothing.
+const NOTHING: GenerationRef = GenerationRef {
+    file: FileIdentity { file_system: [0; 16], inode: 0, inode_generation: 0, birth_time: 0 },
+    truncations: 0,
+};
+
+/// Any record, with zeros where it has nothing: of a copy `ended_at` is its size.
 struct Decoded {
     kind: u32,
     file: FileIdentity,
@@ -216,18 +254,18 @@ struct Decoded {
     ended_at: u64,
     of: GenerationRef,
     seen_at: i64,
+    ends: u64,
 }
 
 fn encode_truncated(file: &FileIdentity, known: &Truncated) -> [u8; RECORD_BYTES] {
-    let nothing =
-        FileIdentity { file_system: [0; 16], inode: 0, inode_generation: 0, birth_time: 0 };
     encode(&Decoded {
         kind: TRUNCATED,
         file: *file,
         truncations: known.truncations,
         ended_at: known.ended_at,
-        of: GenerationRef { file: nothing, truncations: 0 },
+        of: known.of.unwrap_or(NOTHING),
         seen_at: known.seen_at,
+        ends: 0,
     })
 }
 
@@ -236,9 +274,10 @@ fn encode_copy(file: &FileIdentity, known: &Copy) -> [u8; RECORD_BYTES] {
         kind: COPY,
         file: *file,
         truncations: known.truncations,
-        ended_at: 0,
+        ended_at: known.held.size,
         of: known.of,
         seen_at: known.seen_at,
+        ends: known.held.ends,
     })
 }
 
@@ -252,10 +291,10 @@ fn encode(record: &Decoded) -> [u8; RECORD_BYTES] {
     put_file(&mut out, &record.of.file);
     out.extend_from_slice(&record.of.truncations.to_le_bytes());
     out.extend_from_slice(&record.seen_at.to_le_bytes());
-    out.resize(RECORD_BYTES, 0);
+    out.extend_from_slice(&record.ends.to_le_bytes());
     let crc = crc32c::crc32c(&out[4..]);
     out[..4].copy_from_slice(&crc.to_le_bytes());
-    out.try_into().expect("resized to the length of a record")
+    out.try_into().expect("the fields are a record long")
 }
 
 fn put_file(out: &mut Vec<u8>, file: &FileIdentity) {
@@ -280,6 +319,7 @@ fn decode(bytes: &[u8; RECORD_BYTES]) -> Option<Decoded> {
             truncations: u64::from_le_bytes(take(&mut rest)),
         },
         seen_at: i64::from_le_bytes(take(&mut rest)),
+        ends: u64::from_le_bytes(take(&mut rest)),
     })
 }
 
@@ -313,14 +353,20 @@ mod tests {
         let dir = tempfile::tempdir().expect("temp dir");
         let mut history = History::open(dir.path()).expect("open");
         for truncations in 1..=3 {
-            history.note_truncation(&generation(7, truncations), truncations * 10, 5);
+            let of = Some(generation(9, truncations - 1));
+            history.note_truncation(&generation(7, truncations), of, truncations * 10, 5);
         }
-        history.note_copy(&generation(8, 0), generation(7, 2), 5);
+        let held = Held { size: 30, ends: 4 };
+        history.note_copy(&generation(8, 0), generation(7, 2), held, 5);
         assert!(history.is_changed());
         history.flush().expect("flush");
         let history = History::open(dir.path()).expect("open");
         assert_eq!(history.truncations(&generation(7, 0).file), (3, 30));
+        assert_eq!(history.held_in(&generation(7, 2)), generation(9, 2), "a copy");
+        assert_eq!(history.held_in(&generation(7, 1)), generation(7, 1), "forgotten");
+        assert_eq!(history.held_in(&generation(8, 0)), generation(7, 2), "still a copy");
         assert_eq!(history.copy_of(&generation(8, 0).file, 0), Some(generation(7, 2)));
+        assert_eq!(history.held_by_copy(&generation(8, 0).file, 0), Some(held));
         assert_eq!(history.copy_of(&generation(8, 0).file, 1), None, "the copy was truncated");
         assert_eq!(history.damaged(), 0);
 
@@ -340,9 +386,9 @@ mod tests {
         let mut history = History::open(dir.path()).expect("open");
         let rounds = COMPACT_BYTES_MIN / RECORD_BYTES as u64;
         for truncations in 0..rounds {
-            history.note_truncation(&generation(1, truncations), 0, 0);
+            history.note_truncation(&generation(1, truncations), None, 0, 0);
         }
-        history.note_copy(&generation(2, 0), generation(1, 1), 0);
+        history.note_copy(&generation(2, 0), generation(1, 1), Held::UNKNOWN, 0);
         history.flush().expect("flush");
         assert!(history.is_compaction_due());
         history.compact(GONE_FOR_MAX + 1, |file| file.inode == 1).expect("compact");

@@ -16,6 +16,14 @@ const ENDED_MAX: usize = 16;
 /// No file: a line that goes on here never goes on.
 const NOWHERE: InodeKey = InodeKey { device: 0, inode: 0, birth_time: 0 };
 
+/// Where the bytes of an ended generation are.
+enum Holder {
+    Copy(usize),
+    Nobody,
+    /// No open file has them; the next listing may find one that does.
+    NotListed,
+}
+
 impl Stream {
     /// Looks for the bytes of a file's oldest ended generation; tells when to look again, or `None`
     /// if they are accounted for.
@@ -30,13 +38,10 @@ impl Stream {
         let mut given_to = ended.read_to;
         let until = ended.since + turn.config.join_after;
         let is_listed = self.listings > ended.listings || now >= until;
-        let copy = match self.known_copy_of(&ended) {
-            Some(copy) => Some(copy),
-            // The one that is known may be finished and closed: then the listing opens it.
-            None if !is_listed && self.files[index].ended.len() < ENDED_MAX => {
-                return Ok(Some(until));
-            }
-            None => self.copy_of(index, &ended)?,
+        let copy = match self.holder_of(index, &ended, is_listed, turn)? {
+            Holder::Copy(copy) => Some(copy),
+            Holder::Nobody => None,
+            Holder::NotListed => return Ok(Some(until)),
         };
         // Which it is, and how much it holds, is not known before it is inflated.
         if copy.map_or(self.is_inflating(), |at| self.files[at].is_compressed_unknown()) {
@@ -65,6 +70,28 @@ impl Stream {
         }
         self.account(at, &ended, given_to, turn);
         Ok(None)
+    }
+
+    fn holder_of(
+        &self,
+        index: usize,
+        ended: &Ended,
+        is_listed: bool,
+        turn: &Turn<'_, '_>,
+    ) -> io::Result<Holder> {
+        if let Some(copy) = self.known_copy_of(ended) {
+            return Ok(Holder::Copy(copy));
+        }
+        let may_wait = !is_listed && self.files[index].ended.len() < ENDED_MAX;
+        // The one that is known may be finished and closed: then the listing opens it.
+        if may_wait && turn.checkpoints.history.has_copy_of(&ended.of) {
+            return Ok(Holder::NotListed);
+        }
+        Ok(match self.copy_of(index, ended)? {
+            Some(copy) => Holder::Copy(copy),
+            None if may_wait => Holder::NotListed,
+            None => Holder::Nobody,
+        })
     }
 
     /// The file of which it was known before that it holds the bytes of a generation.
@@ -156,6 +183,7 @@ impl Stream {
         let lost = Piece { generation, from: given_to, to: ended.size_seen, kind };
         let progress = file.progress(self.source.id, StreamClock::default());
         let progress = if file.ended.is_empty() { &[progress][..] } else { &[] };
+        file.accounted = file.truncations;
         let lost = if lost.bytes() > 0 { &[lost][..] } else { &[] };
         if !lost.is_empty() || !progress.is_empty() {
             self.declare(lost, progress, turn);

@@ -119,12 +119,16 @@ fn is_busy(file: &TailFile) -> bool {
     is_undecided(file) || file.unread() > 0 || file.inside_cut || file.name.is_none()
 }
 
-/// Whether everything that was read of a file is acknowledged.
+/// Whether everything that was read of a file is acknowledged, and what was declared of it: without a
+/// checkpoint that tells it would be declared once more.
 pub(super) fn is_acknowledged(file: &TailFile, checkpoints: &Checkpoints) -> bool {
-    file.read_to == 0
-        || checkpoints.get(&file.identity).is_some_and(|progress| {
-            progress.truncations == file.truncations && progress.offset >= file.read_to
-        })
+    let known = checkpoints.get(&file.identity);
+    if file.read_to == 0 {
+        return known.map_or(0, |progress| progress.truncations) >= file.accounted;
+    }
+    known.is_some_and(|progress| {
+        progress.truncations == file.truncations && progress.offset >= file.read_to
+    })
 }
 
 #[cfg(test)]

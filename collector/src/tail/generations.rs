@@ -8,7 +8,7 @@ use sawlog_transport::GenerationId;
 use super::{Probe, TailFile};
 use crate::checkpoint::{GenerationRef, History, Progress};
 use crate::identity::facts;
-use crate::tail_hash::{PREFIX_BYTES, PrefixHash, TAIL_BYTES, TailHash};
+use crate::tail_hash::{Held, PREFIX_BYTES, PrefixHash, TAIL_BYTES, TailHash};
 
 /// Whether a file is a copy of a generation of another file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,11 +76,13 @@ impl TailFile {
             self.stood_at = progress.copied();
             return Ok(false);
         }
-        let Some(progress) = progress else { return Ok(false) };
+        let Some(progress) = progress else { return self.resume_unread(history, now) };
         if progress.truncations < self.truncations {
             let known = progress.truncations + 1 == self.truncations;
-            self.ended.push(self.ended_at(progress, if known { ended_at } else { 0 }, now));
-            return Ok(false);
+            let own = GenerationRef { file: self.identity, truncations: progress.truncations };
+            let (of, size_seen) = (history.held_in(&own), if known { ended_at } else { 0 });
+            self.ended.push(ended_at_checkpoint(progress, of, size_seen, now));
+            return self.resume_unread(history, now);
         }
         if !self.holds(progress.offset, progress.tail)? {
             self.take_position(progress);
@@ -96,26 +98,29 @@ impl TailFile {
         Ok(false)
     }
 
-    pub(super) fn take_position(&mut self, at: &Progress) {
-        self.stand_at(at.offset, at.tail, at.prefix, at.inside_cut);
+    /// A file of which nothing was acknowledged; `true` if it is known to have been a copy, and was
+    /// overwritten since.
+    fn resume_unread(&mut self, history: &History, now: Duration) -> io::Result<bool> {
+        let known = history.held_by_copy(&self.identity, self.truncations);
+        let Some(known) = known.filter(|known| known.is_known()) else { return Ok(false) };
+        if self.held(known.size)? == known {
+            return Ok(false);
+        }
+        self.begin_again(now);
+        Ok(true)
     }
 
-    /// A generation of which only the checkpoint is left.
-    fn ended_at(&self, progress: &Progress, size_seen: u64, since: Duration) -> Ended {
-        let of = GenerationRef { file: self.identity, truncations: progress.truncations };
-        Ended {
-            of,
-            generation: of.id(),
-            truncations: progress.truncations,
-            read_to: progress.offset,
-            inside_cut: progress.inside_cut,
-            tail: progress.tail,
-            prefix: progress.prefix,
-            seen: (0, PrefixHash::of(&[])),
-            size_seen: size_seen.max(progress.offset),
-            since,
-            listings: 0,
-        }
+    /// What the file holds before an offset, as far as its ends tell.
+    pub(crate) fn held(&self, size: u64) -> io::Result<Held> {
+        let mut ends = [0; 2 * Held::END_BYTES];
+        let len = size.min(Held::END_BYTES as u64) as usize;
+        let first = self.read_at(&mut ends[..len], 0)?;
+        let last = self.read_at(&mut ends[first..first + len], size - len as u64)?;
+        Ok(Held::of(size, &ends[..first + last]))
+    }
+
+    pub(super) fn take_position(&mut self, at: &Progress) {
+        self.stand_at(at.offset, at.tail, at.prefix, at.inside_cut);
     }
 
     /// The file's generation if it is no copy.
@@ -222,7 +227,8 @@ impl TailFile {
             self.facts.links = found.links;
             return Ok(Observed::Same);
         }
-        let is_changed = (found.size, found.modified) != (self.facts.size, self.facts.modified);
+        let is_changed = std::mem::take(&mut self.is_unobserved)
+            || (found.size, found.modified) != (self.facts.size, self.facts.modified);
         if !is_changed {
             self.note_seen()?;
             return Ok(Observed::Same);
@@ -270,5 +276,27 @@ impl TailFile {
             return self.begins_with(len, start);
         }
         self.holds(self.read_to, self.tail)
+    }
+}
+
+/// A generation of which only the checkpoint is left.
+fn ended_at_checkpoint(
+    progress: &Progress,
+    of: GenerationRef,
+    size_seen: u64,
+    since: Duration,
+) -> Ended {
+    Ended {
+        of,
+        generation: of.id(),
+        truncations: progress.truncations,
+        read_to: progress.offset,
+        inside_cut: progress.inside_cut,
+        tail: progress.tail,
+        prefix: progress.prefix,
+        seen: (0, PrefixHash::of(&[])),
+        size_seen: size_seen.max(progress.offset),
+        since,
+        listings: 0,
     }
 }

@@ -91,3 +91,65 @@ fn a_newer_file_waits_for_what_becomes_of_an_older_one() {
     let begin = [open(), Look, Truncate(0), open(), Rotate(0), line(), copy_truncate(true)];
     play(&[&begin[..], &[open(), open()]].concat());
 }
+
+#[test]
+fn a_copy_that_was_closed_is_overwritten_with_less() {
+    for more in [&[][..], &[Kill(true)]] {
+        let begin = [line(), copy_truncate(true), open(), CopyOver(0)];
+        play(&[&begin[..], more].concat());
+    }
+}
+
+#[test]
+fn a_copy_is_overwritten_before_it_is_known_as_one() {
+    let begin = [open(), Look, copy_truncate(false), Step, CopyOver(0)];
+    play(&begin);
+}
+
+#[test]
+fn a_copy_that_was_closed_is_overwritten_and_its_original_emptied_twice() {
+    let begin = [open(), copy_truncate(true), Append(0, vec![false, false]), Step, CopyOver(0)];
+    play(&[&begin[..], &[open()]].concat());
+}
+
+#[test]
+fn emptied_regrown_and_deleted_between_two_looks() {
+    let begin = [open(), Look, Truncate(0), line()];
+    play(&[&begin[..], &[Unlink(0, 0)]].concat());
+    play(&[&begin[..], &[Recreate(0, vec![false])]].concat());
+}
+
+#[test]
+fn emptied_with_a_known_copy_regrown_and_deleted_between_two_looks() {
+    play(&[open(), copy_truncate(true), open(), open(), Unlink(0, 0)]);
+}
+
+#[test]
+fn a_compressed_copy_of_a_copy_is_known_without_checkpoints() {
+    let begin = [open(), Look, copy_truncate(false), line(), Pump, Truncate(0), Rotate(0)];
+    play(&[&begin[..], &[Gzip(0, 2), Forget, open()]].concat());
+}
+
+#[test]
+fn copied_twice_emptied_and_deleted_between_two_looks() {
+    let begin = [open(), copy_truncate(false), Look, open(), copy_truncate(false), open()];
+    play(&[&begin[..], &[Recreate(0, vec![false])]].concat());
+}
+
+#[test]
+fn emptied_again_before_its_loss_was_acknowledged() {
+    let begin = [Append(0, vec![true, false]), Pump, Acks(Mode::Full), Truncate(0)];
+    play(&[&begin[..], &[LongWait, Truncate(0)]].concat());
+}
+
+#[test]
+fn a_copy_of_new_bytes_is_known_as_soon_as_the_old_ones_are_lost() {
+    let begin = [open(), Look, Truncate(0), open(), copy_truncate(true), CopyOver(0)];
+    play(&begin);
+}
+
+#[test]
+fn killed_after_the_loss_of_what_an_overwritten_copy_gave() {
+    let begin = [Append(0, vec![true, false, false]), Wait, Forget, copy_truncate(false), Look];
+    play(&[&begin[..], &[CopyOver(0), Kill(false)]].concat());
+}

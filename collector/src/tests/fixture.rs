@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +22,9 @@ use crate::run::Loop;
 const IDLE_STEPS: usize = 4;
 /// What passes between two steps: more than the linger of a batch.
 const TICK: Duration = Duration::from_millis(60);
+
+/// Files made before the inode number of a deleted one is given up for lost.
+const REUSE_ATTEMPTS_MAX: usize = 4;
 
 pub(super) const RUN: &str = "slaves/S1/frameworks/F/executors/E/runs/c1";
 
@@ -164,6 +167,19 @@ impl Fixture {
         fs::remove_file(self.path(below)).expect("remove");
     }
 
+    /// Makes an empty file with the inode number of one that was deleted; `false` if the file system does
+    /// not give it again soon. There is no file then.
+    pub(super) fn make_again(&self, path: &Path, number: u64) -> bool {
+        (0..REUSE_ATTEMPTS_MAX).any(|_| {
+            File::create(path).expect("create");
+            let is_it = inode(path) == number;
+            if !is_it {
+                fs::remove_file(path).expect("remove");
+            }
+            is_it
+        })
+    }
+
     /// Empties a file as `copytruncate` and `truncate -s 0` do.
     pub(super) fn truncate(&self, below: &str) {
         OpenOptions::new().write(true).truncate(true).open(self.path(below)).expect("truncate");
@@ -225,6 +241,10 @@ impl Fixture {
 /// A data directory in memory where there is one: thousands of starts would wait for the disk.
 fn data_dir() -> TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("temp dir")
+}
+
+pub(super) fn inode(path: &Path) -> u64 {
+    fs::metadata(path).expect("stat").ino()
 }
 
 /// A stream in the executor of [`RUN`].

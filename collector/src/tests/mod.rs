@@ -9,6 +9,7 @@ mod journal;
 mod metadata;
 mod model;
 mod pressure;
+mod recorder;
 mod redaction;
 mod reuse;
 mod scenarios;

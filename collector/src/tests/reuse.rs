@@ -1,18 +1,12 @@
 //! Inode numbers that are used again: a new file is a new file, whatever it begins with.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use super::fixture::{Fixture, RUN};
+use super::fixture::{Fixture, RUN, inode};
 
 /// Files made before the number of a removed one is given up for lost; tmpfs counts on and never gives
 /// it again.
 const ATTEMPTS_MAX: usize = 50;
-
-fn inode(path: &Path) -> u64 {
-    fs::metadata(path).expect("stat").ino()
-}
 
 fn lines(tag: &str, count: usize) -> String {
     let banner: String = (0..40).map(|n| format!("{n:049}\n")).collect();

@@ -1,75 +1,14 @@
-//! A producer that keeps what it is sent, and a store that accounts for every byte of it.
+//! A store that accounts for every byte of what it is sent.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use parking_lot::Mutex;
 use sawlog_transport::lines::decode_metadata;
 use sawlog_transport::run::{Addresses, Piece, PieceKind};
-use sawlog_transport::{
-    Ack, AckSender, Batch, GenerationId, Labels, LineColumns, LineFlags, Position, Producer,
-    SendError, StreamId,
-};
+use sawlog_transport::{Batch, GenerationId, Labels, LineColumns, LineFlags, StreamId};
 
-/// What the transport does with the next messages.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Mode {
-    #[default]
-    Acknowledge,
-    /// Stores and keeps the acknowledgements back.
-    Hold,
-    /// Takes nothing.
-    Full,
-    /// Takes, stores nothing, and says so.
-    Fail,
-}
-
-#[derive(Default)]
-pub(super) struct Recorder {
-    pub mode: Mutex<Mode>,
-    pub store: Mutex<Store>,
-    held: Mutex<Vec<(u64, AckSender)>>,
-}
-
-impl Recorder {
-    pub(super) fn set(&self, mode: Mode) {
-        *self.mode.lock() = mode;
-        if mode != Mode::Hold {
-            for (tag, acks) in self.held.lock().drain(..) {
-                acknowledge(tag, &acks);
-            }
-        }
-    }
-}
-
-fn acknowledge(tag: u64, acks: &AckSender) {
-    let position = Position { partition: 0, offset: tag };
-    // The collector may be gone.
-    drop(acks.send(Ack { tag, result: Ok(position) }));
-}
-
-impl Producer for Recorder {
-    fn partitions(&self) -> u32 {
-        3
-    }
-
-    fn send(&self, _: u32, message: Bytes, tag: u64, acks: &AckSender) -> Result<(), SendError> {
-        match *self.mode.lock() {
-            Mode::Full => return Err(SendError::Full),
-            Mode::Fail => {
-                let result =
-                    Err(SendError::Failed { place: "test".into(), reason: "told to".into() });
-                acks.send(Ack { tag, result }).expect("the collector listens");
-                return Ok(());
-            }
-            Mode::Acknowledge => acknowledge(tag, acks),
-            Mode::Hold => self.held.lock().push((tag, acks.clone())),
-        }
-        self.store.lock().take(message);
-        Ok(())
-    }
-}
+pub(super) use super::recorder::{Mode, Recorder};
 
 /// A line as it was stored: without the bytes that were held before.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,6 +56,8 @@ impl Held {
 pub(super) struct Store {
     pub streams: HashMap<StreamId, StoredStream>,
     held: HashMap<GenerationId, Held>,
+    /// Which stream declared something of a generation.
+    declared_by: HashMap<GenerationId, StreamId>,
     /// Bytes that came again.
     pub duplicates: u64,
     pub batches: u64,
@@ -129,7 +70,7 @@ pub(super) struct Store {
 }
 
 impl Store {
-    fn take(&mut self, message: Bytes) {
+    pub(super) fn take(&mut self, message: Bytes) {
         self.batches += 1;
         let batch = Batch::decode(message).expect("a valid batch");
         let frames: Vec<(LineColumns, Bytes)> = batch
@@ -152,6 +93,7 @@ impl Store {
                     }
                 }
             }
+            self.declared_by.extend(run.pieces.iter().map(|piece| (piece.generation, entry.id)));
             let kept = |piece: &&Piece| matches!(piece.kind, PieceKind::Text | PieceKind::Cut);
             self.declared.extend(run.pieces.iter().filter(|piece| !kept(piece)));
             let Some((columns, text)) = frames.get(run.frame as usize) else { continue };
@@ -270,6 +212,13 @@ impl Store {
     /// Bytes declared lost that never came.
     pub(super) fn lost_bytes(&self) -> usize {
         self.count(|byte| byte == Byte::Lost)
+    }
+
+    /// The same of one stream.
+    pub(super) fn lost_bytes_of(&self, stream: StreamId) -> usize {
+        let is_its = |of: &GenerationId| self.declared_by.get(of) == Some(&stream);
+        let held = self.held.iter().filter(|(of, _)| is_its(of)).flat_map(|(_, held)| &held.0);
+        held.filter(|byte| **byte == Byte::Lost).count()
     }
 
     /// Bytes declared as never written.
