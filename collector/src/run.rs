@@ -165,7 +165,9 @@ impl Loop {
         }
         if let Err(error) = redactor.refresh() {
             self.metrics.secret_file_errors.inc();
-            tracing::warn!("{error}; the values known before stay");
+            if redactor.is_news(&error) {
+                tracing::warn!("{error}; the values known before stay");
+            }
         }
     }
 
