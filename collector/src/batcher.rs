@@ -82,9 +82,9 @@ impl Batcher {
         filling + self.encoded_text_bytes
     }
 
-    /// Whether a batch is being filled.
-    pub(crate) fn is_filling(&self) -> bool {
-        self.filling.is_some()
+    /// Whether nothing waits here, neither to be encoded nor to be taken.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.filling.is_none() && self.encoded.is_empty()
     }
 
     /// Takes a run, and where its files stand after it.
@@ -311,7 +311,7 @@ pub(crate) mod tests {
         for n in 0..4 {
             push(&mut batcher, 1, n * 200_001, &text, Duration::ZERO);
         }
-        assert!(!batcher.is_filling());
+        assert!(batcher.filling.is_none() && !batcher.is_empty());
         assert_eq!(batcher.text_bytes(), 4 * 200_001);
         assert_eq!(batcher.take().expect("closed").number, 0);
         push(&mut batcher, 1, 800_004, b"a\n", Duration::ZERO);

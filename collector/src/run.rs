@@ -81,6 +81,8 @@ pub(crate) struct Loop {
     lag: Periodic,
     secret_files: Periodic,
     flushed_at: Duration,
+    /// Names that could not be written are not tried again before this moment (monotonic).
+    names_due: Duration,
     lag_bytes: u64,
     /// Bytes read and acknowledged when the lag was summed up.
     moved: (u64, u64),
@@ -116,7 +118,7 @@ impl Loop {
 
     /// Whether everything that was read is acknowledged, or lies in the spool.
     pub(crate) fn is_all_acknowledged(&self) -> bool {
-        self.in_flight.is_all_done() && !self.batcher.is_filling()
+        self.in_flight.is_all_done() && self.batcher.is_empty()
     }
 
     /// Whether nothing is left to be sent.
@@ -127,6 +129,12 @@ impl Loop {
     /// Writes the checkpoints whatever the time.
     pub(crate) fn close(&mut self, now: Now) {
         self.flush_checkpoints(now);
+    }
+
+    /// As if the data directory could not be written.
+    #[cfg(test)]
+    pub(crate) fn refuse_records(&mut self, refuse: bool) {
+        self.checkpoints.refuse_writes(refuse);
     }
 
     /// Becomes readable when something changes in the directories.
@@ -165,7 +173,9 @@ impl Loop {
         }
         if let Err(error) = redactor.refresh() {
             self.metrics.secret_file_errors.inc();
-            tracing::warn!("{error}; the values known before stay");
+            if redactor.is_news(&error) {
+                tracing::warn!("{error}; the values known before stay");
+            }
         }
     }
 

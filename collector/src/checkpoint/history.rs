@@ -91,6 +91,11 @@ impl History {
         Ok(this)
     }
 
+    #[cfg(test)]
+    pub(super) fn refuse_writes(&mut self, refuse: bool) {
+        self.log.refuse_writes(refuse);
+    }
+
     /// Records that were damaged when the file was opened.
     pub(super) fn damaged(&self) -> u64 {
         self.damaged

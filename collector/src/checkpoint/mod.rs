@@ -105,6 +105,12 @@ impl Checkpoints {
         self.clocks.insert(progress.stream, (self.sequence, progress.clock));
     }
 
+    #[cfg(test)]
+    pub(crate) fn refuse_writes(&mut self, refuse: bool) {
+        self.log.refuse_writes(refuse);
+        self.history.refuse_writes(refuse);
+    }
+
     /// Records that were damaged when the file was opened.
     pub(crate) fn damaged(&self) -> u64 {
         self.damaged
@@ -131,6 +137,23 @@ impl Checkpoints {
     pub(crate) fn advance(&mut self, progress: Progress, now: i64) {
         self.put(progress, now);
         self.changed.insert(progress.file);
+    }
+
+    /// Something else became known of a file than that more of it is acknowledged. Durable after the
+    /// next [`Self::flush`].
+    ///
+    /// Its record is then the last one of its stream, whatever was acknowledged since of newer files:
+    /// it takes over what is remembered of the stream.
+    pub(crate) fn amend(
+        &mut self,
+        file: &FileIdentity,
+        now: i64,
+        change: impl FnOnce(&mut Progress),
+    ) {
+        let Some(mut progress) = self.get(file).copied() else { return };
+        change(&mut progress);
+        progress.clock = self.clock(progress.stream);
+        self.advance(progress, now);
     }
 
     /// The file that had this one's inode number when it was last read, if it is another one.
@@ -238,7 +261,19 @@ impl Checkpoints {
             self.entries = entries.iter().map(|entry| (entry.progress.file, *entry)).collect();
         }
         entries.sort_unstable_by_key(|entry| entry.sequence);
+        self.keep_clocks(&mut entries);
         self.rewrite(&entries)
+    }
+
+    /// A stream's newest file may be one of those that are forgotten: what is remembered of the
+    /// stream then goes to the newest that stays.
+    fn keep_clocks(&mut self, entries: &mut [Entry]) {
+        let mut newest = self.clocks.clone();
+        for entry in entries.iter_mut().rev() {
+            let Some((_, clock)) = newest.remove(&entry.progress.stream) else { continue };
+            entry.progress.clock = clock;
+            self.entries.insert(entry.progress.file, *entry);
+        }
     }
 
     fn rewrite(&mut self, entries: &[Entry]) -> io::Result<()> {
@@ -258,6 +293,9 @@ impl Checkpoints {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod damage_tests;
 
 #[cfg(test)]
 mod tests {

@@ -1,5 +1,8 @@
 //! An append-only file of fixed-size records behind a header of the size of one: what is torn at its end
-//! is overwritten, and what is no such file is moved aside.
+//! is overwritten, a damaged header is mended, and what is no such file is moved aside.
+//!
+//! The header is what the file is, twice, and zeros; that of older files told it once. Records begin with
+//! the CRC32C of their rest.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -38,15 +41,29 @@ impl<const N: usize> RecordLog<N> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(error),
         };
-        if !content.starts_with(magic) {
-            return Self::begin(path, magic, !content.is_empty());
-        }
-        let file = OpenOptions::new().read(true).write(true).open(path)?;
         let (records, torn) = content.as_chunks::<N>();
-        let length = (records.len().max(1) * N) as u64;
+        let Some((head, records)) = records
+            .split_first()
+            .filter(|(head, records)| head.starts_with(magic) || is_damaged(head, magic, records))
+        else {
+            return Self::begin(path, magic, !content.is_empty());
+        };
+        let file = OpenOptions::new().read(true).write(true).open(path)?;
+        let mut damaged = u64::from(!torn.is_empty());
+        if head[..] != header::<N>(magic)[..] {
+            file.write_all_at(&header::<N>(magic), 0)?;
+            file.sync_data()?;
+        }
+        if !head.starts_with(magic) {
+            tracing::warn!(
+                "the beginning of '{}' was damaged; it is mended, and what follows it is kept",
+                path.display()
+            );
+            damaged += 1;
+        }
+        let length = ((records.len() + 1) * N) as u64;
         let log = Self { path: path.to_owned(), magic, file, length };
-        let records = records.iter().skip(1).copied().collect();
-        Ok(Opened { log, records, damaged: u64::from(!torn.is_empty()) })
+        Ok(Opened { log, records: records.to_vec(), damaged })
     }
 
     fn begin(path: &Path, magic: &'static [u8; 16], damaged: bool) -> io::Result<Opened<N>> {
@@ -80,6 +97,13 @@ impl<const N: usize> RecordLog<N> {
         Ok(())
     }
 
+    /// From here on the file can only be read, or again be written.
+    #[cfg(test)]
+    pub(super) fn refuse_writes(&mut self, refuse: bool) {
+        let file = OpenOptions::new().read(true).write(!refuse).open(&self.path);
+        self.file = file.expect("it is there");
+    }
+
     /// Puts these records in the place of all.
     ///
     /// # Errors
@@ -94,7 +118,22 @@ impl<const N: usize> RecordLog<N> {
 }
 
 fn header<const N: usize>(magic: &[u8; 16]) -> Vec<u8> {
-    let mut bytes = magic.to_vec();
+    let mut bytes = magic.repeat(2);
     bytes.resize(N, 0);
     bytes
+}
+
+/// Whether a header that does not say so is one of this file all the same: it says so where it tells it
+/// again. One that tells nothing there is of an older file, and then the records must speak for it. Another
+/// version would tell of itself twice.
+fn is_damaged<const N: usize>(head: &[u8; N], magic: &[u8; 16], records: &[[u8; N]]) -> bool {
+    let again = &head[magic.len()..2 * magic.len()];
+    let tells_nothing = again.iter().all(|byte| *byte == 0);
+    again == magic || (tells_nothing && records.iter().any(is_whole))
+}
+
+fn is_whole<const N: usize>(record: &[u8; N]) -> bool {
+    record
+        .split_first_chunk()
+        .is_some_and(|(crc, rest)| u32::from_le_bytes(*crc) == crc32c::crc32c(rest))
 }

@@ -6,9 +6,10 @@ mod rules;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
-use sawlog_transport::StreamId;
+use sawlog_transport::{Labels, StreamId};
 
 use crate::place::Source;
 use bucket::Bucket;
@@ -21,12 +22,20 @@ pub(crate) struct Rates {
     /// By application.
     numbers: HashMap<Vec<u8>, usize>,
     limited: Vec<Limited>,
-    /// Of each stream that was asked about: `None` if nothing limits it.
-    streams: HashMap<StreamId, Option<usize>>,
+    /// The streams that were asked about.
+    streams: HashMap<StreamId, Asked>,
     /// Streams that wait.
     parked: HashSet<StreamId>,
     /// When an application may go on (monotonic).
     timers: BinaryHeap<Reverse<(Duration, usize)>>,
+}
+
+/// A stream that was asked about.
+struct Asked {
+    /// Its labels then: who else it belongs to may become known later.
+    labels: Arc<Labels>,
+    /// Its application; `None` if nothing limits that.
+    number: Option<usize>,
 }
 
 /// One application.
@@ -121,7 +130,8 @@ impl Rates {
 
     /// A stream is gone; should it come back, it is asked about anew.
     pub(crate) fn forget(&mut self, stream: StreamId) {
-        let Some(Some(number)) = self.streams.remove(&stream) else { return };
+        let asked = self.streams.remove(&stream);
+        let Some(number) = asked.and_then(|asked| asked.number) else { return };
         if self.parked.remove(&stream) {
             self.limited[number].waiting.retain(|other| *other != stream);
         }
@@ -142,29 +152,36 @@ impl Rates {
         if self.rules.is_empty() {
             return None;
         }
-        if let Some(number) = self.streams.get(&source.id) {
-            return *number;
-        }
         let app = source.labels.get("app").unwrap_or_default();
-        let number = self.rules.of(app).map(|(bytes_per_second, on_limit)| {
+        if let Some(asked) = self.streams.get_mut(&source.id) {
+            let is_same = Arc::ptr_eq(&asked.labels, &source.labels)
+                || asked.labels.get("app").unwrap_or_default() == app;
+            if is_same {
+                asked.labels = source.labels.clone();
+                return asked.number;
+            }
+            self.forget(source.id);
+        }
+        let number = self.number_of(app, now);
+        self.streams.insert(source.id, Asked { labels: source.labels.clone(), number });
+        number
+    }
+
+    fn number_of(&mut self, app: &[u8], now: Duration) -> Option<usize> {
+        self.rules.of(app).map(|(bytes_per_second, on_limit)| {
             *self.numbers.entry(app.to_vec()).or_insert_with(|| {
                 let bucket = Bucket::new(bytes_per_second, now);
                 let (waiting, is_timed) = (VecDeque::new(), false);
                 self.limited.push(Limited { bucket, on_limit, waiting, is_timed });
                 self.limited.len() - 1
             })
-        });
-        self.streams.insert(source.id, number);
-        number
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use proptest::prelude::*;
-    use sawlog_transport::Labels;
 
     use super::*;
 
@@ -217,6 +234,29 @@ mod tests {
         let woken: Vec<StreamId> = (7..20).flat_map(|second| rates.due(at(second))).collect();
         assert_eq!(woken, [StreamId(3), StreamId(1)]);
         assert_eq!(rates.throttled(), 0);
+    }
+
+    #[test]
+    fn an_application_that_becomes_known_late_has_its_own_rate() {
+        let rule = |app: &str, bytes_per_second| RateRule {
+            app: app.into(),
+            bytes_per_second,
+            on_limit: OnLimit::Block,
+        };
+        let rules = [rule("/shop/*", 10), rule("E*", 20)];
+        let mut rates = Rates::new(Rules::new(None, OnLimit::Block, &rules).expect("valid"));
+        let at = Duration::from_secs;
+        let stream = |app| source(app, 1);
+        assert_eq!(rates.ask(&stream("unlimited"), at(0)), Leave::Go);
+        rates.spend(&stream("E1"), 1_000, at(0));
+        assert_eq!(rates.ask(&stream("E1"), at(0)), Leave::Wait);
+        // It waits no more for what it was taken for.
+        assert_eq!(rates.ask(&stream("/shop/cart"), at(0)), Leave::Go);
+        assert_eq!(rates.throttled(), 0);
+        rates.spend(&stream("/shop/cart"), 30, at(0));
+        assert_eq!(rates.ask(&stream("/shop/cart"), at(0)), Leave::Wait);
+        let woken: Vec<StreamId> = (0..100).flat_map(|second| rates.due(at(second))).collect();
+        assert_eq!((woken, rates.throttled()), (vec![StreamId(1)], 0));
     }
 
     #[test]

@@ -113,12 +113,18 @@ impl Redactor {
     /// Reads secret files that changed. While one cannot be used, the values known before stay.
     ///
     /// # Errors
-    /// A file changed and cannot be used.
+    /// A file changed and cannot be used: also at the next call, until it can.
     pub fn refresh(&mut self) -> Result<(), SecretFileError> {
         if let Some(secrets) = self.files.read_changed() {
             self.searches.exact = Exact::new(secrets?).map_err(SecretFileError::TooMany)?;
         }
         Ok(())
+    }
+
+    /// Whether somebody should be told of what [`Redactor::refresh`] could not use: it says the same
+    /// again as long as it is so.
+    pub(crate) fn is_news(&mut self, error: &SecretFileError) -> bool {
+        self.files.is_news(error)
     }
 
     /// Takes the secrets out of the whole lines at the start of `data`, at most as many as a frame takes

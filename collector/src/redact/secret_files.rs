@@ -1,6 +1,7 @@
 //! The files in which an operator names values that must not leave this host: one a line, read again
 //! when they change.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
@@ -30,13 +31,28 @@ pub enum SecretFileError {
     TooMany(#[source] aho_corasick::BuildError),
 }
 
-/// What tells that a file changed.
-type Stamp = Option<(u64, u64, i64, i64, u64)>;
+/// What tells that a file changed. Of times also that of the inode: who may read a file is no change of
+/// its content, and the time of its content can be set.
+#[derive(Clone, PartialEq, Eq)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+    size: u64,
+}
 
 /// The files, and how they were when they were read.
 pub(super) struct SecretFiles {
     paths: Vec<PathBuf>,
-    stamps: Vec<Stamp>,
+    /// As of the last look that could read all of them; `None` for one that was not there.
+    stamps: Vec<Option<Stamp>>,
+    /// What they held then.
+    values: Vec<Vec<u8>>,
+    /// Values that they held before, which are looked for until two looks agree that they are gone.
+    older: Vec<Vec<u8>>,
+    /// The last trouble that was told of.
+    told: Option<String>,
 }
 
 impl SecretFiles {
@@ -46,27 +62,64 @@ impl SecretFiles {
     /// The first that cannot be used.
     pub(super) fn open(paths: Vec<PathBuf>) -> Result<(Self, Vec<Vec<u8>>), SecretFileError> {
         let stamps = paths.iter().map(|path| stamp(path)).collect();
-        let secrets = read_all(&paths)?;
-        Ok((Self { paths, stamps }, secrets))
+        let values = read_all(&paths)?;
+        let (older, told) = (Vec::new(), None);
+        Ok((Self { paths, stamps, values: values.clone(), older, told }, values))
     }
 
-    /// The values, if a file has changed since the last call.
+    /// The values to look for, if they are others than after the last call. A file may be seen while it
+    /// is written: values that it does not hold any more stay until the next call finds no change.
     ///
     /// # Errors
-    /// The first file that cannot be used; it is read again when it changes once more.
+    /// The first file that cannot be used; each call tries again.
     pub(super) fn read_changed(&mut self) -> Option<Result<Vec<Vec<u8>>, SecretFileError>> {
-        let stamps: Vec<Stamp> = self.paths.iter().map(|path| stamp(path)).collect();
+        let stamps: Vec<Option<Stamp>> = self.paths.iter().map(|path| stamp(path)).collect();
         if stamps == self.stamps {
-            return None;
+            self.told = None;
+            let had_older = !std::mem::take(&mut self.older).is_empty();
+            return had_older.then(|| Ok(self.values.clone()));
         }
+        let values = match read_all(&self.paths) {
+            Ok(values) => values,
+            Err(error) => return Some(Err(error)),
+        };
         self.stamps = stamps;
-        Some(read_all(&self.paths))
+        self.told = None;
+        self.take(values);
+        Some(Ok([&self.values[..], &self.older].concat()))
+    }
+
+    /// These are the values from here on.
+    fn take(&mut self, values: Vec<Vec<u8>>) {
+        let before = std::mem::replace(&mut self.values, values);
+        // Files that never stay the same must not make it ever more.
+        if self.older.iter().chain(&before).map(Vec::len).sum::<usize>() as u64 > BYTES_MAX {
+            self.older.clear();
+        }
+        self.older.extend(before);
+        let held: HashSet<&Vec<u8>> = self.values.iter().collect();
+        self.older.retain(|value| !held.contains(value));
+        self.older.sort_unstable();
+        self.older.dedup();
+    }
+
+    /// Whether this trouble is another one than that of the call before, so that somebody should be told.
+    pub(super) fn is_news(&mut self, error: &SecretFileError) -> bool {
+        // With its cause, which the message leaves out.
+        let trouble = Some(format!("{error:?}"));
+        std::mem::replace(&mut self.told, trouble.clone()) != trouble
     }
 }
 
-fn stamp(path: &Path) -> Stamp {
+fn stamp(path: &Path) -> Option<Stamp> {
     let facts = std::fs::metadata(path).ok()?;
-    Some((facts.dev(), facts.ino(), facts.mtime(), facts.mtime_nsec(), facts.len()))
+    Some(Stamp {
+        device: facts.dev(),
+        inode: facts.ino(),
+        modified: (facts.mtime(), facts.mtime_nsec()),
+        changed: (facts.ctime(), facts.ctime_nsec()),
+        size: facts.len(),
+    })
 }
 
 fn read_all(paths: &[PathBuf]) -> Result<Vec<Vec<u8>>, SecretFileError> {
@@ -107,9 +160,84 @@ mod tests {
         assert!(files.read_changed().is_none());
         std::fs::write(&path, "third-secret\n").expect("write");
         let changed = files.read_changed().expect("changed").expect("read");
-        assert_eq!(changed, [b"third-secret".to_vec()]);
+        assert_eq!(changed[0], b"third-secret".to_vec());
+    }
+
+    /// Puts other bytes of the same length into a file, and its old time.
+    fn exchange(path: &Path, bytes: &[u8]) {
+        let before = std::fs::metadata(path).expect("stat");
+        assert_eq!(before.len(), bytes.len() as u64);
+        let change = || {
+            std::fs::write(path, bytes).expect("write");
+            let file = File::options().write(true).open(path).expect("open");
+            file.set_modified(before.modified().expect("a time")).expect("set");
+            let after = std::fs::metadata(path).expect("stat");
+            (after.ctime(), after.ctime_nsec()) != (before.ctime(), before.ctime_nsec())
+        };
+        while !change() {
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_tried_again_until_it_can() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let path = dir.path().join("s");
+        std::fs::write(&path, "first-secret\n").expect("write");
+        let (mut files, _) = SecretFiles::open(vec![path.clone()]).expect("read");
+        std::fs::write(&path, "other-secret\nshort!!\n").expect("write");
+        let mut told = 0;
+        for _ in 0..3 {
+            let error = files.read_changed().expect("still wrong").expect_err("wrong");
+            told += usize::from(files.is_news(&error));
+        }
+        assert_eq!(told, 1);
+        exchange(&path, b"other-secret\n-longer\n");
+        std::fs::write(&path, "other-secret\n").expect("write");
+        let read = files.read_changed().expect("changed").expect("read");
+        assert!(read.contains(&b"other-secret".to_vec()), "{read:?}");
         std::fs::remove_file(&path).expect("remove");
-        assert!(files.read_changed().expect("changed").is_err());
+        for _ in 0..3 {
+            assert!(files.read_changed().expect("gone").is_err());
+        }
+    }
+
+    #[test]
+    fn a_change_that_keeps_length_and_time_is_seen() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let path = dir.path().join("s");
+        std::fs::write(&path, "first-secret\n").expect("write");
+        let (mut files, _) = SecretFiles::open(vec![path.clone()]).expect("read");
+        exchange(&path, b"other-secret\n");
+        let read = files.read_changed().expect("changed").expect("read");
+        assert!(read.contains(&b"other-secret".to_vec()), "{read:?}");
+    }
+
+    /// Whoever empties a file and then writes it may be watched in between.
+    #[test]
+    fn a_value_leaves_only_when_two_looks_agree() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let path = dir.path().join("s");
+        std::fs::write(&path, "first-secret\nsecond-secret\n").expect("write");
+        let (mut files, before) = SecretFiles::open(vec![path.clone()]).expect("read");
+        for partly in [&b""[..], b"first-secret\n"] {
+            std::fs::write(&path, partly).expect("write");
+            let values = files.read_changed().expect("changed").expect("read");
+            assert!(before.iter().all(|value| values.contains(value)), "{values:?}");
+        }
+        std::fs::write(&path, "first-secret\nthird-secret\n").expect("write");
+        let values = files.read_changed().expect("changed").expect("read");
+        assert_eq!(values.len(), 3);
+        let values = files.read_changed().expect("confirmed").expect("read");
+        assert_eq!(values, [b"first-secret".to_vec(), b"third-secret".to_vec()]);
+        assert!(files.read_changed().is_none());
+        // One is added, and none taken: there is nothing to confirm.
+        std::fs::write(&path, "first-secret\nthird-secret\nfourth-secret\n").expect("write");
+        assert_eq!(files.read_changed().expect("changed").expect("read").len(), 3);
+        assert!(files.read_changed().is_none());
+        std::fs::write(&path, "").expect("write");
+        assert_eq!(files.read_changed().expect("changed").expect("read").len(), 3);
+        assert_eq!(files.read_changed().expect("confirmed").expect("read").len(), 0);
         assert!(files.read_changed().is_none());
     }
 

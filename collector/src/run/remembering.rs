@@ -1,4 +1,4 @@
-//! When checkpoints are written, and what happens if they cannot be.
+//! When checkpoints and names are written, and what happens if they cannot be.
 
 use std::collections::HashSet;
 use std::io;
@@ -24,6 +24,28 @@ impl Loop {
         if let Err(error) = self.checkpoints.flush(now.wall) {
             self.checkpoint_failed(&error);
         }
+    }
+
+    /// Makes durable what names the bytes of truncated files and of copies; tells whether it is. Until
+    /// then no batch that was filled since may be sent or spooled: after a crash the same bytes would
+    /// get other names, and the store would take some for others and hold some twice.
+    pub(super) fn write_names(&mut self, now: Now) -> bool {
+        if !self.checkpoints.history.is_changed() {
+            return true;
+        }
+        if now.monotonic < self.names_due {
+            return false;
+        }
+        let Err(error) = self.checkpoints.history.flush() else { return true };
+        self.names_due = now.monotonic + self.config.checkpoint_every;
+        self.metrics.checkpoint_errors.inc();
+        if self.metrics.checkpoint_errors.get().is_power_of_two() {
+            tracing::error!(
+                "cannot write which files were truncated or copied to 'generations' in '{}': nothing more is sent until it can be written (make room there, or let the collector write it): {error}",
+                self.config.data_dir.display()
+            );
+        }
+        false
     }
 
     pub(super) fn compact_checkpoints(&mut self, now: Now) {

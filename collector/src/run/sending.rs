@@ -25,13 +25,16 @@ impl Loop {
     }
 
     pub(super) fn ship(&mut self, now: Now, everything: bool) {
+        let is_named = self.write_names(now);
         if everything {
             self.batcher.close();
-        } else if !self.in_flight.is_held_up() {
+        } else if is_named && !self.in_flight.is_held_up() {
             self.batcher.close_if_due(now.monotonic, self.config.linger);
         }
-        self.push_encoded();
-        self.flush_history();
+        // What was pushed before had its names; the spool must get on, lest it keep the disk full.
+        if is_named {
+            self.push_encoded();
+        }
         // Who is first gets what room a full transport has: both get on.
         if self.spool_first {
             self.spool.send(now.monotonic, &self.metrics);
@@ -41,15 +44,6 @@ impl Loop {
             self.spool.send(now.monotonic, &self.metrics);
         }
         self.spool_first = !self.spool_first;
-    }
-
-    /// What names the bytes of a batch must be durable before the batch is.
-    pub(super) fn flush_history(&mut self) {
-        if self.checkpoints.history.is_changed()
-            && let Err(error) = self.checkpoints.history.flush()
-        {
-            self.checkpoint_failed(&error);
-        }
     }
 
     pub(super) fn push_encoded(&mut self) {

@@ -65,6 +65,10 @@ impl Loop {
         if self.pinned.bytes() <= self.spill_above() && !self.is_spilling {
             return;
         }
+        if !self.write_names(now) {
+            self.is_spilling = false;
+            return;
+        }
         if let Err(error) = self.spool.begin(now.monotonic) {
             self.metrics.load.spool_errors.inc();
             if self.metrics.load.spool_errors.get().is_power_of_two() {
@@ -79,11 +83,13 @@ impl Loop {
             self.push_encoded();
             self.read_deleted(now);
             self.batcher.close();
-            while let Some(batch) = self.batcher.take() {
-                self.in_flight.push_spilled(batch);
+            // Else they wait where they are, and go the way of all batches.
+            if self.write_names(now) {
+                while let Some(batch) = self.batcher.take() {
+                    self.in_flight.push_spilled(batch);
+                }
             }
         }
-        self.flush_history();
         for batch in self.in_flight.take_for_spool() {
             self.spool.store(batch, now.monotonic, &self.metrics);
         }

@@ -180,10 +180,7 @@ impl Stream {
         }
         let file = &mut self.files[index];
         file.inside_cut = false;
-        if let Some(progress) = turn.checkpoints.get(&file.identity).copied() {
-            let ended = crate::checkpoint::Progress { inside_cut: false, ..progress };
-            turn.checkpoints.advance(ended, now.wall);
-        }
+        turn.checkpoints.amend(&file.identity, now.wall, |progress| progress.inside_cut = false);
         Step::Next
     }
 

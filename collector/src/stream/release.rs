@@ -106,11 +106,10 @@ fn note_finished(file: &TailFile, turn: &mut Turn<'_, '_>) {
     if file.gz.is_none() {
         return;
     }
-    if let Some(progress) = turn.checkpoints.get(&file.identity).copied()
-        && progress.offset >= file.facts.size
-    {
-        let finished = crate::checkpoint::Progress { finished: true, ..progress };
-        turn.checkpoints.advance(finished, turn.reader.now.wall);
+    let known = turn.checkpoints.get(&file.identity);
+    if known.is_some_and(|progress| progress.offset >= file.facts.size) {
+        let now = turn.reader.now.wall;
+        turn.checkpoints.amend(&file.identity, now, |progress| progress.finished = true);
     }
 }
 

@@ -6,6 +6,7 @@ use sawlog_transport::StreamId;
 
 use super::fixture::{Fixture, RUN, stream};
 use crate::mesos::{Facts, Ids};
+use crate::rate::{OnLimit, RateRule};
 
 fn ids() -> Ids {
     Ids { agent: "S1".into(), framework: "F".into(), executor: "E".into(), container: "c1".into() }
@@ -49,6 +50,24 @@ fn labels_that_come_late_are_sent_without_a_line_and_only_where_lines_were() {
     assert_eq!(label(&fixture, stderr, "app"), "etl");
     assert_eq!(fixture.store(|store| store.batches), before + 2);
     assert_eq!(fixture.duplicates(), 0);
+}
+
+#[test]
+fn the_rate_of_an_application_holds_from_when_its_name_is_known() {
+    const RATE: u64 = 1000;
+    let mut fixture = Fixture::new();
+    let (app, on_limit) = ("etl*".to_owned(), OnLimit::Block);
+    fixture.config.rate_rules = vec![RateRule { app, bytes_per_second: RATE, on_limit }];
+    fixture.restart();
+    fixture.append(&format!("{RUN}/stdout"), "a\n");
+    fixture.pump();
+    learn(&mut fixture, "etl");
+    fixture.pump();
+    fixture.append(&format!("{RUN}/stdout"), "a line of twenty...\n".repeat(100_000));
+    fixture.pump();
+    let read = fixture.metrics.read_bytes.get();
+    assert!(read < 600_000, "{read}");
+    assert_eq!(fixture.metrics.load.throttled_streams.get(), 1);
 }
 
 #[test]
