@@ -20,7 +20,7 @@ use crate::clock::Now;
 use crate::collector_id::Incarnation;
 use crate::config::Config;
 use crate::discover::{Change, NodeId, Rescan, Tree};
-use crate::inflight::InFlight;
+use crate::inflight::{InFlight, Refused};
 use crate::intake::{Intake, Streams};
 use crate::mesos::Metadata;
 use crate::metrics::Metrics;
@@ -232,6 +232,19 @@ impl Loop {
             lag_bytes: self.lag_bytes,
             at_rest: self.is_all_delivered() && self.schedule.is_empty() && !self.tree.is_dirty(),
         }
+    }
+
+    /// What keeps lines from being sent until somebody does something about it, in words.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        let refused = self.refused()?;
+        Some(format!(
+            "a single line is too large to be sent, and all others wait: {}",
+            refused.reason
+        ))
+    }
+
+    fn refused(&self) -> Option<&Refused> {
+        self.in_flight.refused().or_else(|| self.spool.refused())
     }
 
     /// Reads secret files that changed. A file that cannot be used leaves the values as they were.
@@ -485,6 +498,8 @@ impl Loop {
         self.metrics.files_open.set(self.streams.open.len() as i64);
         let held = self.in_flight.text_bytes() + self.batcher.text_bytes();
         self.metrics.in_flight_bytes.set(held as i64);
+        let refused = self.refused().map_or(0, |refused| refused.bytes);
+        self.metrics.load.refused_line_bytes.set(refused as i64);
         let moved = (self.metrics.read_bytes.get(), self.metrics.acked_bytes.get());
         self.metrics.load.throttled_streams.set(self.rates.throttled() as i64);
         self.metrics.load.pinned_deleted_bytes.set(self.pinned.bytes() as i64);
