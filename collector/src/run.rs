@@ -58,6 +58,10 @@ const PARK_EVERY: Duration = Duration::from_millis(100);
 /// How often the secret files are looked at.
 const SECRET_FILES_EVERY: Duration = Duration::from_secs(1);
 
+/// Checkpoints are written early when so large a part of what may be in flight was acknowledged: that
+/// bounds what a death makes us send again, however fast files are read.
+const CHECKPOINT_SHARE: u64 = 2;
+
 /// The whole state of a collector. One thread owns it.
 pub(crate) struct Loop {
     config: Config,
@@ -94,6 +98,8 @@ pub(crate) struct Loop {
     lag: Periodic,
     secret_files: Periodic,
     flushed_at: Duration,
+    /// Bytes acknowledged when checkpoints were written last.
+    flushed_bytes: u64,
     lag_bytes: u64,
     /// Bytes read and acknowledged when the lag was summed up.
     moved: (u64, u64),
@@ -160,6 +166,7 @@ impl Loop {
             lag: Periodic::new(LAG_EVERY, now.monotonic),
             secret_files: Periodic::new(SECRET_FILES_EVERY, now.monotonic),
             flushed_at: now.monotonic,
+            flushed_bytes: metrics.acked_bytes.get(),
             lag_bytes: 0,
             moved: (0, 0),
             closed_files: ClosedFiles::default(),
@@ -276,6 +283,11 @@ impl Loop {
         }
         for number in self.in_flight.take_stored() {
             self.spool.delivered_elsewhere(number);
+        }
+        // Who dies now sends again what is in flight and what was acknowledged since.
+        let acked = self.metrics.acked_bytes.get() - self.flushed_bytes;
+        if acked >= self.config.in_flight_bytes_max as u64 / CHECKPOINT_SHARE {
+            self.flush_checkpoints(now);
         }
     }
 
@@ -463,6 +475,7 @@ impl Loop {
 
     fn flush_checkpoints(&mut self, now: Now) {
         self.flushed_at = now.monotonic;
+        self.flushed_bytes = self.metrics.acked_bytes.get();
         if !self.checkpoints.is_changed() {
             return;
         }

@@ -10,6 +10,7 @@ mod metadata;
 mod model;
 mod pressure;
 mod redaction;
+mod refusal;
 mod reuse;
 mod scenarios;
 mod store;

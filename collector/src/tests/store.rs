@@ -23,6 +23,8 @@ pub(super) enum Mode {
     Full,
     /// Takes, stores nothing, and says so.
     Fail,
+    /// Refuses messages of more bytes.
+    AtMost(usize),
 }
 
 #[derive(Default)]
@@ -63,7 +65,14 @@ impl Producer for Recorder {
                 acks.send(Ack { tag, result }).expect("the collector listens");
                 return Ok(());
             }
-            Mode::Acknowledge => acknowledge(tag, acks),
+            Mode::AtMost(most) if message.len() > most => {
+                let (place, reason) = ("test".into(), format!("at most {most} bytes"));
+                let bytes = message.len();
+                let result = Err(SendError::RefusedAsTooLarge { place, bytes, reason });
+                acks.send(Ack { tag, result }).expect("the collector listens");
+                return Ok(());
+            }
+            Mode::Acknowledge | Mode::AtMost(_) => acknowledge(tag, acks),
             Mode::Hold => self.held.lock().push((tag, acks.clone())),
         }
         self.store.lock().take(message);
