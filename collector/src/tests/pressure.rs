@@ -279,8 +279,8 @@ fn what_the_transport_stored_after_all_is_not_sent_twice() {
 fn the_spool_is_sent_in_parts_to_a_transport_that_takes_only_smaller_messages() {
     let mut f = Fixture::new();
     let mut churn = Churn::new(&mut f, 4, 64 * MIB);
-    churn.rounds(&mut f, 8);
-    assert!(f.metrics.load.spilled_bytes.get() > MIB);
+    churn.rounds(&mut f, 16);
+    assert!(f.metrics.load.spilled_bytes.get() > 2 * MIB);
     f.recorder.set(Mode::AtMost(20_000));
     until(&mut f, "at rest", |f| f.collector().status().at_rest);
     f.pump();
