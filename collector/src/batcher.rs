@@ -14,7 +14,8 @@ use crate::checkpoint::Progress;
 use crate::collector_id::Incarnation;
 use crate::place::Source;
 
-const CODEC: Codec = Codec::Zstd(1);
+/// How batches are compressed.
+pub(crate) const CODEC: Codec = Codec::Zstd(1);
 
 /// An encoded batch.
 #[derive(Debug)]

@@ -22,7 +22,7 @@ use crate::checkpoint::Checkpoints;
 use crate::clock::Now;
 use crate::config::Config;
 use crate::discover::Tree;
-use crate::inflight::InFlight;
+use crate::inflight::{InFlight, Refused};
 use crate::intake::Streams;
 use crate::mesos::Metadata;
 use crate::metrics::Metrics;
@@ -81,6 +81,8 @@ pub(crate) struct Loop {
     lag: Periodic,
     secret_files: Periodic,
     flushed_at: Duration,
+    /// Bytes acknowledged when checkpoints were written last.
+    flushed_bytes: u64,
     /// Names that could not be written are not tried again before this moment (monotonic).
     names_due: Duration,
     lag_bytes: u64,
@@ -114,6 +116,19 @@ impl Loop {
         self.take_acks(now);
         self.ship(now, true);
         self.write_checkpoints(now);
+    }
+
+    /// What keeps lines from being sent until somebody does something about it, in words.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        let refused = self.refused()?;
+        Some(format!(
+            "a single line is too large to be sent, and all others wait: {}",
+            refused.reason
+        ))
+    }
+
+    fn refused(&self) -> Option<&Refused> {
+        self.in_flight.refused().or_else(|| self.spool.refused())
     }
 
     /// Whether everything that was read is acknowledged, or lies in the spool.
@@ -188,6 +203,8 @@ impl Loop {
         self.metrics.files_open.set(self.streams.open.len() as i64);
         let held = self.in_flight.text_bytes() + self.batcher.text_bytes();
         self.metrics.in_flight_bytes.set(held as i64);
+        let refused = self.refused().map_or(0, |refused| refused.bytes);
+        self.metrics.load.refused_line_bytes.set(refused as i64);
         let moved = (self.metrics.read_bytes.get(), self.metrics.acked_bytes.get());
         self.metrics.load.throttled_streams.set(self.rates.throttled() as i64);
         self.metrics.load.pinned_deleted_bytes.set(self.pinned.bytes() as i64);

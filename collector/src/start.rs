@@ -109,6 +109,7 @@ struct Shared {
     /// Until when to wait for acknowledgements; `None` while running.
     stop: Mutex<Option<Instant>>,
     status: Mutex<Status>,
+    trouble: Mutex<Option<String>>,
     /// Turns of the loop whose status is set.
     turns: AtomicU64,
 }
@@ -141,6 +142,7 @@ impl Collector {
             wake,
             stop: Mutex::new(None),
             status: Mutex::new(Status::default()),
+            trouble: Mutex::new(None),
             turns: AtomicU64::new(0),
         });
         let thread = std::thread::Builder::new()
@@ -170,6 +172,13 @@ impl CollectorHandle {
     /// What asks the collector about single files; it may outlive the collector.
     pub fn asker(&self) -> Asker {
         self.asker.clone()
+    }
+
+    /// Tells, whenever it is asked, what keeps lines from being sent until somebody does something about
+    /// it: a sentence for people.
+    pub fn trouble(&self) -> impl Fn() -> Option<String> + Send + Sync + 'static {
+        let shared = self.shared.clone();
+        move || shared.trouble.lock().clone()
     }
 
     /// Turns of the loop since the start. The status of a turn knows what was written before the
@@ -227,6 +236,7 @@ fn run(mut collector: Loop, started: Instant, shared: &Shared, desk: &Desk) {
         }
         let sleep = collector.step(Now::read(started));
         *shared.status.lock() = collector.status();
+        *shared.trouble.lock() = collector.trouble();
         shared.turns.fetch_add(1, Ordering::Release);
         let is_asked = desk.answer(|| collector.view(Now::read(started)));
         if !sleep.is_zero() && !is_asked {

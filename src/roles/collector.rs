@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use sawlog_collector::CollectorHandle;
 use sawlog_query::http::{Operate, operate_router};
 use sawlog_transport::kafka::{KafkaProducer, Topic};
 
@@ -26,7 +27,10 @@ pub(super) async fn serve(config: Config, kafka: Kafka) -> anyhow::Result<()> {
     let producer = Arc::new(KafkaProducer::new(&client)?);
     let collector = collecting::start(&config, None, OTHERWISE, producer.clone(), &registry)?;
     let waiting = Waiting::new(&kafka);
-    let router = router(&registry, waiting.clone())?.merge(why::routes(collector.as_ref()));
+    let trouble = collector.as_ref().map(CollectorHandle::trouble);
+    let reason = waiting.clone();
+    let not_ready = move || reason.reason().or_else(|| trouble.as_ref()?());
+    let router = router(&registry, not_ready)?.merge(why::routes(collector.as_ref()));
     announce(&config, listener.local_addr()?);
     let server = Server::start(listener, router);
     let found = topic::find(client, &kafka, false, waiting.clone())?;
@@ -67,7 +71,10 @@ fn open(config: &Config, topic: &Topic, producer: &KafkaProducer) -> anyhow::Res
     Ok(())
 }
 
-fn router(registry: &prometheus::Registry, waiting: Waiting) -> prometheus::Result<axum::Router> {
+fn router(
+    registry: &prometheus::Registry,
+    not_ready: impl Fn() -> Option<String> + Send + Sync + 'static,
+) -> prometheus::Result<axum::Router> {
     operate_router(Operate {
         registry: registry.clone(),
         build: BUILD,
@@ -76,6 +83,6 @@ fn router(registry: &prometheus::Registry, waiting: Waiting) -> prometheus::Resu
              aggregator does. See /ready and /metrics.\n",
             BUILD.version
         ),
-        not_ready: Arc::new(move || waiting.reason()),
+        not_ready: Arc::new(not_ready),
     })
 }

@@ -13,8 +13,8 @@ use super::collecting::host_name;
 use crate::config::{Kafka, TOPIC_RETENTION_MIN};
 
 /// How long an attempt may take, the first and the longest: the first failure is to be told soon, and
-/// slow brokers need time.
-const ATTEMPT: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(10));
+/// slow brokers need time (to connect and ask takes about six round trips).
+const ATTEMPT: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(30));
 /// How long the next failures are not told, at first and at most.
 const SAY_AGAIN: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
 

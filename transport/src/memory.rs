@@ -78,6 +78,8 @@ struct State {
     random: Random,
     held_acks: Vec<(AckSender, Ack)>,
     injected: VecDeque<Event>,
+    /// The largest message that is stored, in bytes.
+    takes_bytes_max: usize,
 }
 
 struct Shared {
@@ -108,6 +110,7 @@ impl MemoryTransport {
             random: Random::new(faults.seed),
             held_acks: Vec::new(),
             injected: VecDeque::new(),
+            takes_bytes_max: MESSAGE_BYTES_MAX,
         };
         let readable = Condvar::new();
         Self { shared: Arc::new(Shared { faults, partitions, state: Mutex::new(state), readable }) }
@@ -131,6 +134,11 @@ impl MemoryTransport {
     /// Releases the acks held back.
     pub fn flush(&self) {
         self.shared.state.lock().release_acks(0);
+    }
+
+    /// From now on larger messages are refused, as by a topic whose `max.message.bytes` was changed.
+    pub fn take_at_most(&self, bytes: usize) {
+        self.shared.state.lock().takes_bytes_max = bytes;
     }
 
     /// Lets the next `poll` of some consumer return this event, as a rebalance would. A partition
@@ -159,6 +167,13 @@ impl State {
         partition: u32,
         message: &Bytes,
     ) -> Result<Position, SendError> {
+        if message.len() > self.takes_bytes_max {
+            return Err(SendError::RefusedAsTooLarge {
+                place: format!("partition {partition} in memory"),
+                bytes: message.len(),
+                reason: format!("it takes at most {} bytes", self.takes_bytes_max),
+            });
+        }
         let fails = self.random.percent(faults.fail_percent);
         let failed = || SendError::Failed {
             place: format!("partition {partition} in memory"),

@@ -34,6 +34,10 @@ pub enum SendError {
     TooLarge { bytes: usize, limit: usize },
     #[error("partition {partition} does not exist, there are {partitions}")]
     NoPartition { partition: u32, partitions: u32 },
+    /// The place stores no message of this size, however often it is sent. Parts of it may be stored, and
+    /// it may be itself if it was refused for what was sent along with it.
+    #[error("{place} refuses a message of {bytes} bytes: {reason}")]
+    RefusedAsTooLarge { place: String, bytes: usize, reason: String },
     /// The message may or may not be stored; sending it again is right, since the store removes
     /// what it already holds.
     #[error("cannot store a message in {place}: {reason}")]

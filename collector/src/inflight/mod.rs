@@ -1,12 +1,20 @@
 //! Batches on their way to the transport: sent in order, sent again after a failure, and reported
 //! done only contiguously. One that lies in the spool is done too: it will survive us.
+//!
+//! One that the transport refuses as too large is divided, and done when all its parts are. A single line
+//! that is too large is sent again until the limit is raised, and everything behind it waits: files and
+//! spool keep it, and people are told.
 
+#[cfg(test)]
+mod refusal_tests;
 mod sending;
 mod sent;
+mod sizes;
+mod split;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -17,7 +25,8 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::batcher::Encoded;
 use crate::checkpoint::Progress;
 use crate::config::Config;
-use sent::{InSpool, Sent, State};
+use sent::{InSpool, Sent};
+use sizes::Sizes;
 
 /// The batches that are not acknowledged.
 pub(crate) struct InFlight {
@@ -32,11 +41,29 @@ pub(crate) struct InFlight {
     unreported: VecDeque<u64>,
     /// Batches of the spool that the transport has stored since they were asked for last.
     stored: Vec<u64>,
+    /// The numbers of the batches of which the transport has something, by the tags of its messages.
+    under_way: HashMap<u64, u64>,
+    under_way_bytes: usize,
+    /// What was sent last, if nothing else was under way.
+    alone: Option<u64>,
+    next_tag: u64,
+    sizes: Sizes,
+    refused: Option<Refused>,
     text_bytes: usize,
     memory_bytes: usize,
     spilling_bytes: usize,
     resend_after: Duration,
     resend_after_max: Duration,
+}
+
+/// A single line that the transport refuses as too large: what is behind it waits.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    tag: u64,
+    /// Bytes of the message.
+    pub bytes: usize,
+    /// Who refuses it, and the way out.
+    pub reason: String,
 }
 
 /// A batch that survives this process, whatever becomes of its files.
@@ -73,6 +100,12 @@ impl InFlight {
             batches: BTreeMap::new(),
             unreported: VecDeque::new(),
             stored: Vec::new(),
+            under_way: HashMap::new(),
+            under_way_bytes: 0,
+            alone: None,
+            next_tag: 0,
+            sizes: Sizes::default(),
+            refused: None,
             text_bytes: 0,
             memory_bytes: 0,
             spilling_bytes: 0,
@@ -98,8 +131,12 @@ impl InFlight {
 
     /// Whether a batch waits to be taken by the transport: more of them would only be smaller.
     pub(crate) fn is_held_up(&self) -> bool {
-        let waits = |sent: &Sent| matches!(sent.state, State::Waiting(_)) && !sent.is_spilled;
-        self.batches.values().any(waits)
+        self.batches.values().any(Sent::is_waiting)
+    }
+
+    /// The line that holds up everything, if there is one.
+    pub(crate) fn refused(&self) -> Option<&Refused> {
+        self.refused.as_ref()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -126,7 +163,8 @@ impl InFlight {
 
     fn insert(&mut self, batch: Encoded, is_spilled: bool) {
         self.unreported.push_back(batch.number);
-        self.batches.insert(batch.number, Sent::new(batch, is_spilled));
+        self.batches.insert(batch.number, Sent::new(batch, self.next_tag, is_spilled));
+        self.next_tag += 1;
     }
 
     /// The batches that are neither stored nor on their way into the spool, oldest first; from here
@@ -135,12 +173,12 @@ impl InFlight {
         let fresh = self
             .batches
             .iter_mut()
-            .filter(|(_, sent)| sent.spool == InSpool::No && sent.state != State::Stored);
+            .filter(|(_, sent)| sent.spool == InSpool::No && !sent.is_stored());
         let asked = fresh.map(|(number, sent)| {
             sent.spool = InSpool::Asked;
             ToSpool {
                 number: *number,
-                message: sent.message.clone(),
+                message: std::mem::take(&mut sent.whole),
                 source_bytes: sent.source_bytes,
                 is_spilled: sent.is_spilled,
             }
@@ -153,7 +191,8 @@ impl InFlight {
         let Some(sent) = self.batches.get_mut(&number) else { return };
         sent.spool = InSpool::Yes;
         if sent.is_spilled {
-            sent.message = Bytes::new();
+            // Nothing of it is sent from here.
+            sent.messages.iter_mut().for_each(|message| message.bytes = Bytes::new());
             self.spilling_bytes -= std::mem::take(&mut sent.memory_bytes);
         }
     }

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use sawlog_transport::SendError;
 
-use super::sent::{InSpool, State};
-use super::{Done, InFlight};
+use super::sent::{InSpool, Message, State};
+use super::split::split;
+use super::{Done, InFlight, Refused};
 use crate::metrics::Metrics;
 
 impl InFlight {
@@ -19,48 +20,160 @@ impl InFlight {
     /// Sends what is due, in order: nothing overtakes a batch that waits to be sent again.
     pub(crate) fn send(&mut self, now: Duration, metrics: &Metrics) {
         let Some(partition) = self.partition() else { return };
-        for (number, sent) in self.batches.iter_mut().filter(|(_, sent)| !sent.is_spilled) {
-            match sent.state {
-                State::Waiting(due) if due > now => return,
-                State::Waiting(_) => {}
-                State::Taken | State::Stored => continue,
-            }
-            fail::fail_point!("collector::before_send");
-            match self.producer.send(partition, sent.message.clone(), *number, &self.acks) {
-                Ok(()) => {
-                    sent.state = State::Taken;
-                    metrics.batches_sent.inc();
-                }
-                Err(SendError::Full) => return,
-                Err(error) => {
-                    let pause = (self.resend_after, self.resend_after_max);
-                    sent.failed(*number, &error, now, pause, metrics);
-                    return;
-                }
+        self.sizes.forget(now);
+        let waiting = self.batches.iter().filter(|(_, sent)| sent.is_waiting());
+        let waiting: Vec<u64> = waiting.map(|(number, _)| *number).collect();
+        for number in waiting {
+            if !self.send_batch(number, partition, now, metrics) {
+                return;
             }
         }
+    }
+
+    /// Sends what is due of a batch; `false` if something of it must still wait.
+    fn send_batch(
+        &mut self,
+        number: u64,
+        partition: u32,
+        now: Duration,
+        metrics: &Metrics,
+    ) -> bool {
+        let mut at = 0;
+        while let Some(message) = self.message(number, at) {
+            let (tag, bytes) = (message.tag, message.bytes.clone());
+            match message.state {
+                State::Waiting(due) if due > now => return false,
+                State::Waiting(_) => {}
+                State::Taken | State::Stored => {
+                    at += 1;
+                    continue;
+                }
+            }
+            if self.sizes.is_too_large(bytes.len()) && self.divide(number, at, metrics) {
+                continue;
+            }
+            if !self.sizes.may_join(bytes.len(), self.under_way_bytes) {
+                return false;
+            }
+            fail::fail_point!("collector::before_send");
+            let is_alone = self.under_way.is_empty();
+            match self.producer.send(partition, bytes.clone(), tag, &self.acks) {
+                Ok(()) => self.taken(number, at, is_alone, metrics),
+                Err(SendError::Full) => return false,
+                Err(error) => {
+                    self.failed(number, at, &error, true, now, metrics);
+                    return false;
+                }
+            }
+            at += 1;
+        }
+        true
+    }
+
+    fn message(&mut self, number: u64, at: usize) -> Option<&mut Message> {
+        self.batches.get_mut(&number)?.messages.get_mut(at)
+    }
+
+    fn taken(&mut self, number: u64, at: usize, is_alone: bool, metrics: &Metrics) {
+        let Some(message) = self.message(number, at) else { return };
+        message.state = State::Taken;
+        let (tag, bytes) = (message.tag, message.bytes.len());
+        self.under_way.insert(tag, number);
+        self.under_way_bytes += bytes;
+        self.alone = is_alone.then_some(tag);
+        metrics.batches_sent.inc();
     }
 
     /// Takes in acknowledgements; gives the batches up to which everything is now done, oldest
     /// first.
     pub(crate) fn receive(&mut self, now: Duration, metrics: &Metrics) -> Vec<Done> {
         while let Ok(ack) = self.arrived.try_recv() {
-            let Some(sent) = self.batches.get_mut(&ack.tag) else { continue };
+            let Some(number) = self.under_way.remove(&ack.tag) else { continue };
+            let Some(sent) = self.batches.get_mut(&number) else { continue };
+            let Some(at) = sent.messages.iter().position(|message| message.tag == ack.tag) else {
+                continue;
+            };
+            self.under_way_bytes -= sent.messages[at].bytes.len();
             match ack.result {
-                Ok(_) => self.store(ack.tag),
-                Err(_) if sent.state == State::Stored => {}
+                Ok(_) => self.store(number, at),
                 Err(error) => {
-                    let pause = (self.resend_after, self.resend_after_max);
-                    sent.failed(ack.tag, &error, now, pause, metrics);
+                    let is_alone = self.alone == Some(ack.tag);
+                    self.failed(number, at, &error, is_alone, now, metrics);
                 }
             }
         }
         self.report()
     }
 
-    fn store(&mut self, number: u64) {
+    /// A message was not stored: it is sent again, or in parts if it is too large by itself.
+    fn failed(
+        &mut self,
+        number: u64,
+        at: usize,
+        error: &SendError,
+        is_alone: bool,
+        now: Duration,
+        metrics: &Metrics,
+    ) {
+        let pause = (self.resend_after, self.resend_after_max);
+        let is_too_large = matches!(error, SendError::RefusedAsTooLarge { .. });
+        let Some(message) = self.message(number, at) else { return };
+        if !is_too_large {
+            message.failed(number, error, now, pause, metrics);
+            return;
+        }
+        let (tag, bytes) = (message.tag, message.bytes.len());
+        message.state = State::Waiting(now);
+        self.sizes.refused(bytes, is_alone, now);
+        if !is_alone {
+            metrics.send_retries.inc();
+            return;
+        }
+        if self.divide(number, at, metrics) {
+            tracing::warn!(batch = number, bytes, "a batch is sent in parts: {error}");
+            return;
+        }
+        self.refused = Some(Refused { tag, bytes, reason: error.to_string() });
+        if let Some(message) = self.message(number, at) {
+            message.failed(number, error, now, pause, metrics);
+        }
+    }
+
+    /// Puts parts in the place of a message; `false` if it has none.
+    fn divide(&mut self, number: u64, at: usize, metrics: &Metrics) -> bool {
+        let Some(message) = self.message(number, at).filter(|message| !message.is_single) else {
+            return false;
+        };
+        let parts = match split(message.bytes.clone()) {
+            Ok(parts) => parts,
+            Err(error) => {
+                message.is_single = true;
+                tracing::debug!(batch = number, "a message is not divided: {error}");
+                return false;
+            }
+        };
+        metrics.load.divided_batches.inc();
+        let tags = self.next_tag..;
+        self.next_tag += parts.len() as u64;
+        let parts = tags.zip(parts).map(|(tag, bytes)| Message::new(tag, bytes)).collect();
+        if let Some(sent) = self.batches.get_mut(&number) {
+            let before = sent.memory_bytes;
+            sent.replace(at, parts);
+            self.memory_bytes = self.memory_bytes + sent.memory_bytes - before;
+        }
+        true
+    }
+
+    fn store(&mut self, number: u64, at: usize) {
         let Some(sent) = self.batches.get_mut(&number) else { return };
-        sent.state = State::Stored;
+        let message = &mut sent.messages[at];
+        message.state = State::Stored;
+        self.sizes.stored(message.bytes.len());
+        let tag = message.tag;
+        self.refused = self.refused.take().filter(|refused| refused.tag != tag);
+        if !sent.is_stored() {
+            return;
+        }
         if sent.spool != InSpool::No {
             self.stored.push(number);
         }

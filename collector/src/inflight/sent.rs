@@ -11,16 +11,28 @@ use crate::metrics::Metrics;
 
 /// A batch that is not acknowledged.
 pub(super) struct Sent {
-    pub(super) message: Bytes,
+    /// As the spool is to have it; empty once it was asked to.
+    pub(super) whole: Bytes,
+    /// As the transport is to have it: whole, or in parts where it refused larger messages.
+    pub(super) messages: Vec<Message>,
     pub(super) text_bytes: usize,
     pub(super) memory_bytes: usize,
     pub(super) source_bytes: u64,
     pub(super) progress: Vec<Progress>,
-    pub(super) state: State,
     pub(super) spool: InSpool,
     /// The spool alone will bring it to the transport.
     pub(super) is_spilled: bool,
+}
+
+/// A batch or a part of one, on its way to the transport.
+pub(super) struct Message {
+    /// What acknowledgements name it by.
+    pub(super) tag: u64,
+    pub(super) bytes: Bytes,
+    pub(super) state: State,
     pub(super) failures: u32,
+    /// Whether it turned out that there is nothing in it to be divided.
+    pub(super) is_single: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,29 +52,57 @@ pub(super) enum InSpool {
 }
 
 impl Sent {
-    pub(super) fn new(batch: Encoded, is_spilled: bool) -> Self {
+    pub(super) fn new(batch: Encoded, tag: u64, is_spilled: bool) -> Self {
         Self {
             memory_bytes: batch.memory_bytes(),
-            message: batch.message,
+            messages: vec![Message::new(tag, batch.message.clone())],
+            whole: batch.message,
             text_bytes: batch.text_bytes,
             source_bytes: batch.source_bytes,
             progress: batch.progress,
-            state: State::Waiting(Duration::ZERO),
             spool: InSpool::No,
             is_spilled,
-            failures: 0,
         }
     }
 
+    /// Whether the transport has stored all of it.
+    pub(super) fn is_stored(&self) -> bool {
+        self.messages.iter().all(|message| message.state == State::Stored)
+    }
+
+    /// Whether some of it waits to be sent to the transport.
+    pub(super) fn is_waiting(&self) -> bool {
+        let waits = |message: &Message| matches!(message.state, State::Waiting(_));
+        !self.is_spilled && self.messages.iter().any(waits)
+    }
+
     pub(super) fn is_done(&self) -> bool {
-        self.state == State::Stored || self.spool == InSpool::Yes
+        self.is_stored() || self.spool == InSpool::Yes
     }
 
     /// Whether nothing is left to do but to report it.
     pub(super) fn is_over(&self) -> bool {
-        self.state == State::Stored || (self.is_spilled && self.spool == InSpool::Yes)
+        self.is_stored() || (self.is_spilled && self.spool == InSpool::Yes)
     }
 
+    /// Puts the parts of a message in its place.
+    pub(super) fn replace(&mut self, at: usize, parts: Vec<Message>) {
+        self.memory_bytes += parts.iter().map(|part| part.bytes.len()).sum::<usize>();
+        // The whole one stays for the spool.
+        if self.messages.len() > 1 {
+            self.memory_bytes -= self.messages[at].bytes.len();
+        }
+        self.messages.splice(at..=at, parts);
+    }
+}
+
+impl Message {
+    pub(super) fn new(tag: u64, bytes: Bytes) -> Self {
+        let state = State::Waiting(Duration::ZERO);
+        Self { tag, bytes, state, failures: 0, is_single: false }
+    }
+
+    /// It is sent again after a pause that grows with each failure.
     pub(super) fn failed(
         &mut self,
         number: u64,
@@ -76,8 +116,18 @@ impl Sent {
         self.state = State::Waiting(now + pause);
         metrics.send_retries.inc();
         // An outage would otherwise fill the log: the 1st, 2nd, 4th, 8th, … failure is told.
-        if self.failures.is_power_of_two() {
-            let failures = self.failures;
+        if !self.failures.is_power_of_two() {
+            return;
+        }
+        let failures = self.failures;
+        if self.is_single {
+            tracing::error!(
+                failures,
+                ?pause,
+                "a single line is too large for the transport; it is sent again, and nothing behind it \
+                 before it is stored: {error}"
+            );
+        } else {
             tracing::warn!(
                 batch = number,
                 failures,

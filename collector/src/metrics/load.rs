@@ -13,6 +13,8 @@ pub(crate) struct Load {
     pub spool_bytes: IntGauge,
     pub spilled_bytes: IntCounter,
     pub spool_errors: IntCounter,
+    pub divided_batches: IntCounter,
+    pub refused_line_bytes: IntGauge,
     pub event_overflows: IntCounter,
     pub watch_errors: IntCounter,
     pub descriptor_shortages: IntCounter,
@@ -44,6 +46,15 @@ impl Load {
             spool_errors: counter(
                 "spool_errors_total",
                 "Failed writes to the spool, and batches in it that could not be read",
+            )?,
+            divided_batches: counter(
+                "divided_batches_total",
+                "Batches, and parts of them, that were too large for the transport and sent in parts",
+            )?,
+            refused_line_bytes: gauge(
+                "refused_line_bytes",
+                "Bytes of a message with a single line that the transport refuses as too large and that \
+                 holds up all others; 0 if there is none",
             )?,
             event_overflows: counter(
                 "event_overflows_total",

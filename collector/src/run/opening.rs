@@ -90,6 +90,7 @@ impl Loop {
             lag: Periodic::new(LAG_EVERY, now.monotonic),
             secret_files: Periodic::new(SECRET_FILES_EVERY, now.monotonic),
             flushed_at: now.monotonic,
+            flushed_bytes: metrics.acked_bytes.get(),
             names_due: now.monotonic,
             lag_bytes: 0,
             moved: (0, 0),

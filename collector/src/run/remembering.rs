@@ -18,6 +18,7 @@ impl Loop {
 
     pub(super) fn flush_checkpoints(&mut self, now: Now) {
         self.flushed_at = now.monotonic;
+        self.flushed_bytes = self.metrics.acked_bytes.get();
         if !self.checkpoints.is_changed() {
             return;
         }

@@ -3,6 +3,10 @@
 use super::Loop;
 use crate::clock::Now;
 
+/// Checkpoints are written early when so large a part of what may be in flight was acknowledged: that
+/// bounds what a death makes us send again, however fast files are read.
+const CHECKPOINT_SHARE: u64 = 2;
+
 impl Loop {
     pub(super) fn take_acks(&mut self, now: Now) {
         for number in self.spool.receive(now.monotonic, &self.metrics) {
@@ -21,6 +25,11 @@ impl Loop {
         }
         for number in self.in_flight.take_stored() {
             self.spool.delivered_elsewhere(number);
+        }
+        // Who dies now sends again what is in flight and what was acknowledged since.
+        let acked = self.metrics.acked_bytes.get() - self.flushed_bytes;
+        if acked >= self.config.in_flight_bytes_max as u64 / CHECKPOINT_SHARE {
+            self.flush_checkpoints(now);
         }
     }
 

@@ -29,7 +29,7 @@ use sawlog_transport::embedded::OpenError;
 use sawlog_transport::{CollectorId, Producer};
 
 use crate::config::Config;
-use crate::inflight::{InFlight, ToSpool};
+use crate::inflight::{InFlight, Refused, ToSpool};
 use crate::metrics::Metrics;
 use open::OpenSpool;
 pub(crate) use pinned::{Held, Pinned};
@@ -125,6 +125,11 @@ impl Spool {
     /// What its batches take in memory, in bytes.
     pub(crate) fn memory_bytes(&self) -> usize {
         self.open.as_ref().map_or(0, OpenSpool::memory_bytes)
+    }
+
+    /// The line that holds up what is sent, if there is one.
+    pub(crate) fn refused(&self) -> Option<&Refused> {
+        self.open.as_ref()?.refused()
     }
 
     /// Whether there is nothing in it that the transport should have.

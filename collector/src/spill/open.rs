@@ -14,7 +14,7 @@ use super::offsets::Offsets;
 use super::queue::{Queue, What};
 use super::replay::Replay;
 use super::room::Room;
-use crate::inflight::{InFlight, ToSpool};
+use crate::inflight::{InFlight, Refused, ToSpool};
 use crate::metrics::Metrics;
 
 /// The spool is given up in so many steps.
@@ -90,6 +90,11 @@ impl OpenSpool {
     /// What its batches take in memory, in bytes.
     pub(super) fn memory_bytes(&self) -> usize {
         self.replay.memory_bytes() + usize::try_from(self.queue.bytes()).unwrap_or(usize::MAX)
+    }
+
+    /// The line that holds up what is sent, if there is one.
+    pub(super) fn refused(&self) -> Option<&Refused> {
+        self.replay.refused()
     }
 
     /// Whether nothing in it is needed.

@@ -9,7 +9,7 @@ use sawlog_transport::{ConsumeError, Consumer, Event};
 use super::PARTITION;
 use super::offsets::Offsets;
 use crate::batcher::Encoded;
-use crate::inflight::InFlight;
+use crate::inflight::{InFlight, Refused};
 use crate::metrics::Metrics;
 
 /// The batches that were read back and are not acknowledged.
@@ -40,6 +40,11 @@ impl Replay {
     /// What the batches being sent take in memory, in bytes.
     pub(super) fn memory_bytes(&self) -> usize {
         self.sending.memory_bytes()
+    }
+
+    /// The line that holds up what is sent, if there is one.
+    pub(super) fn refused(&self) -> Option<&Refused> {
+        self.sending.refused()
     }
 
     /// Whether a batch was read back already: it will be sent, whatever becomes of the spool.

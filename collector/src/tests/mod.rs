@@ -12,6 +12,7 @@ mod newest_clock;
 mod pressure;
 mod recorder;
 mod redaction;
+mod refusal;
 mod reuse;
 mod scenarios;
 mod store;

@@ -274,6 +274,25 @@ fn what_the_transport_stored_after_all_is_not_sent_twice() {
     assert_eq!((churn.missing(&f), f.duplicates()), (0, 0));
 }
 
+/// What was spilled before the topic's limit was lowered is sent in parts too.
+#[test]
+fn the_spool_is_sent_in_parts_to_a_transport_that_takes_only_smaller_messages() {
+    let mut f = Fixture::new();
+    let mut churn = Churn::new(&mut f, 4, 64 * MIB);
+    churn.rounds(&mut f, 16);
+    assert!(f.metrics.load.spilled_bytes.get() > 2 * MIB);
+    f.recorder.set(Mode::AtMost(20_000));
+    until(&mut f, "at rest", |f| f.collector().status().at_rest);
+    f.pump();
+    assert!(f.metrics.load.divided_batches.get() > 100, "{:?}", f.metrics.load.divided_batches);
+    assert_eq!((churn.missing(&f), f.duplicates()), (0, 0));
+    for container in 0..4 {
+        churn.check_lines(&f, container);
+    }
+    assert_eq!(f.metrics.load.spool_bytes.get(), 0);
+    f.assert_nothing_lost();
+}
+
 fn limited(on_limit: OnLimit, bytes_per_second: u64) -> Fixture {
     let mut f = Fixture::new();
     let app = "E*".to_owned();

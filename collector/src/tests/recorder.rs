@@ -21,6 +21,8 @@ pub(super) enum Mode {
     Fail,
     /// Takes and stores, and says that it failed: the same comes once more.
     Unsure,
+    /// Refuses messages of more bytes.
+    AtMost(usize),
 }
 
 #[derive(Default)]
@@ -70,7 +72,13 @@ impl Producer for Recorder {
                 fail(tag, acks);
                 return Ok(());
             }
-            Mode::Acknowledge => acknowledge(tag, acks),
+            Mode::AtMost(most) if message.len() > most => {
+                let (place, reason) = ("test".into(), format!("at most {most} bytes"));
+                let error = SendError::RefusedAsTooLarge { place, bytes: message.len(), reason };
+                drop(acks.send(Ack { tag, result: Err(error) }));
+                return Ok(());
+            }
+            Mode::Acknowledge | Mode::AtMost(_) => acknowledge(tag, acks),
             Mode::Unsure => fail(tag, acks),
             Mode::Hold => self.held.lock().push((tag, acks.clone())),
         }

@@ -6,6 +6,7 @@ mod client;
 mod exactly_once;
 mod pipeline;
 mod store;
+mod too_large;
 mod topics;
 
 use self::broker::Broker;

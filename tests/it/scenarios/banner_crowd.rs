@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
+use super::batches::Received;
 use super::verifier::assert_lost;
 use super::work::Work;
 use super::writer::{Log, append_to};
@@ -92,13 +93,27 @@ fn play(work: &Work) {
 fn each_of_many_files_that_begin_alike_is_itself() {
     assert_eq!((0..CONTAINERS).filter(|k| is_unterminated(*k)).count(), 20);
     let work = Work::new();
-    let node = work.node().start();
+    let mut node = work.node().start();
     play(&work);
     let partial = || node.metric("sawlog_collector_partial_lines_total");
     eventually("unterminated lines", partial, |lines| *lines >= 20.0);
     check(&work, &node);
     assert_eq!(partial(), 20.0);
     assert_lost(&node, &[]);
+    node.kill();
+    check_sent(&Received::from_embedded_log(&work.data().join("log")));
+}
+
+/// What batches say of it: whose lines they are, and which of them had no end.
+fn check_sent(sent: &Received) {
+    let names: Vec<String> = (0..CONTAINERS).map(container).collect();
+    assert_eq!(sent.containers(), names.iter().map(String::as_str).collect());
+    let last = |k: &usize| (container(*k), format!("the last words of {k}"));
+    let expected: Vec<_> = (0..CONTAINERS).filter(|k| is_unterminated(*k)).collect();
+    let expected: Vec<_> = expected.iter().map(last).collect();
+    let expected = expected.iter().map(|(name, text)| (name.as_str(), text.as_bytes())).collect();
+    assert_eq!(sent.partial(), expected);
+    assert_eq!((sent.repeated, sent.lost()), (0, Default::default()));
 }
 
 fn check(work: &Work, node: &Node) {

@@ -1,6 +1,6 @@
 //! What batches hold, line by line and range by range: from a topic, or from an embedded log.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use sawlog_transport::embedded::{EmbeddedConfig, EmbeddedLog};
 use sawlog_transport::run::Addresses;
-use sawlog_transport::{Batch, Consumer, Event, GenerationId, Piece, Run, StreamId};
+use sawlog_transport::{Batch, Consumer, Event, GenerationId, LineFlags, Piece, Run, StreamId};
 
 /// Everything that came, each byte once.
 #[derive(Debug, Default)]
@@ -24,6 +24,10 @@ pub(super) struct Received {
     pub(super) messages: u64,
     /// Lines that came again, the same as before.
     pub(super) repeated: u64,
+    /// Bytes of files that these cover.
+    pub(super) repeated_bytes: u64,
+    /// Lines that had no end when their container ended.
+    partial: BTreeSet<(StreamId, usize, u64)>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -81,17 +85,22 @@ impl Received {
         for line in run.lines() {
             let (text_len, source_len) =
                 (columns.text_lens[line] as usize, columns.source_lens[line]);
+            let flags = columns.flags[line];
             let (generation, offset) =
                 addresses.next_line(source_len).expect("the ranges cover it");
             let text = text[at..at + text_len].to_vec();
             at += text_len + 1;
             let key = (stream, self.number_of(generation), offset);
+            if flags.has(LineFlags::PARTIAL) {
+                self.partial.insert(key);
+            }
             let line = Line { text, source_len };
             match self.lines.get(&key) {
                 None => drop(self.lines.insert(key, line)),
                 Some(known) => {
                     assert_eq!(*known, line, "another line at the same address {key:?}");
                     self.repeated += 1;
+                    self.repeated_bytes += u64::from(source_len);
                 }
             }
         }
@@ -123,6 +132,17 @@ impl Received {
             }
         }
         all
+    }
+
+    /// The containers of the lines.
+    pub(super) fn containers(&self) -> BTreeSet<&str> {
+        self.lines.keys().map(|(stream, ..)| self.containers[stream].as_str()).collect()
+    }
+
+    /// The lines that had no end when their container ended: container and text.
+    pub(super) fn partial(&self) -> BTreeSet<(&str, &[u8])> {
+        let found = self.partial.iter();
+        found.map(|key| (self.containers[&key.0].as_str(), &self.lines[key].text[..])).collect()
     }
 
     /// Bytes of files that the lines cover.

@@ -124,16 +124,28 @@ fn an_answer_that_comes_too_late_after_the_append() {
     case.recover();
 }
 
+/// More refusals than there are requests under way: one of them is of a batch that is alone.
 #[test]
-fn a_block_that_is_refused_as_too_large_for_a_while() {
-    Case::start().refused(RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE, 3).recover();
+fn a_block_that_is_refused_as_too_large_is_sent_in_parts() {
+    let error = RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE;
+    let case = Case::start().refused(error, 8);
+    let divided = case.collector.metric("sawlog_collector_divided_batches_total");
+    assert!(divided >= 1.0, "it was divided");
+    case.recover();
 }
 
+/// For 6 s instead of 60: longer than the pause between two attempts.
 #[test]
 fn a_topic_that_may_not_be_used_for_a_while() {
-    Case::start()
-        .refused(RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, 5)
-        .recover();
+    let mut case = Case::start();
+    let error = RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED;
+    case.mock.refuse(error, 10_000);
+    let before = case.mock.topic.received.lines();
+    case.go_on_for(Duration::from_secs(6));
+    assert_eq!(case.mock.topic.received.lines(), before, "it may not be used");
+    case.mock.refuse_nothing();
+    case.arrived();
+    case.recover();
 }
 
 /// Gone for the brokers' metadata and for requests, then there again.
@@ -169,12 +181,10 @@ fn round_trips_of_two_seconds() {
     case.recover();
 }
 
-/// A quarter less than the time of two seconds: to connect to the mock takes more round trips than to a
-/// broker.
 #[test]
 fn long_round_trips_from_the_start() {
     let mock = Mock::start();
-    mock.cluster.broker_round_trip_time(-1, Duration::from_millis(1500)).unwrap();
+    mock.cluster.broker_round_trip_time(-1, Duration::from_secs(2)).unwrap();
     Case::start_with(mock).recover();
 }
 

@@ -1,15 +1,12 @@
 //! Scenario 4, the Mesos logger's rotation in chunks of a page, which cuts lines: 20 MB/s, a rotation every
 //! MiB; 100 of them instead of 200.
-//!
-//! Not played, since nobody can know: `rotate 0` while the collector is down. Files that came and went
-//! meanwhile left no trace, not even how many they were.
 
 use std::time::{Duration, Instant};
 
 use super::verifier::{assert_lost, verify_container, wait_for_lines};
 use super::work::Work;
 use super::writer::{Log, Logger};
-use crate::node::Node;
+use crate::node::{Node, eventually};
 
 const CONTAINER: &str = "c1";
 const ROTATE_BYTES: usize = 1 << 20;
@@ -27,6 +24,11 @@ impl Output {
     fn new(work: &Work, keep: u32) -> Self {
         let logger = Logger::new(&work.stdout(CONTAINER), ROTATE_BYTES, keep);
         Self { log: Log::new("w", 50..=9000), logger, next: 0, written: 0 }
+    }
+
+    /// Where, of all that was written, the file that is being written begins.
+    fn file_begins(&self) -> usize {
+        self.written - self.logger.written
     }
 
     /// Writes until the file was rotated so often in all.
@@ -90,4 +92,36 @@ fn two_rotations_while_the_collector_is_down_lose_nothing() {
     let node = work.node().start().ready();
     output.until_rotations(20);
     output.check(&node, rejoined);
+}
+
+/// `rotate 0` while the collector is down: what only the files held that came and went meanwhile is missing,
+/// and nothing else. Of a line that only half of is left, the half is kept.
+#[test]
+fn what_only_files_had_that_were_deleted_while_the_collector_was_down_is_missing_and_nothing_else()
+{
+    let work = Work::new();
+    let node = work.node().start();
+    let mut output = Output::new(&work, 0);
+    output.until_rotations(8);
+    let (before, read_to) = (output.next, output.written);
+    let read = || node.metric("sawlog_collector_read_bytes_total");
+    eventually("all is read", read, |bytes| *bytes == read_to as f64);
+    assert_eq!(node.terminate(), Some(0));
+    output.until_rotations(10);
+    let begins = output.file_begins();
+    let node = work.node().start().ready();
+    output.until_rotations(20);
+    let report = verify_container(&node, CONTAINER, &[(&output.log, 0..output.next)]);
+    // The first file that is left begins inside a line, whose head is gone.
+    let all = output.log.lines(before..output.next);
+    let rest = &all[begins - read_to..];
+    let tail = rest.iter().position(|byte| *byte == b'\n').expect("there are lines") + 1;
+    let gone = all[..begins - read_to + tail].iter().filter(|byte| **byte == b'\n').count() as u32;
+    assert_eq!(report.missing, [("w".to_owned(), vec![before..before + gone])].into());
+    assert_eq!(report.missing_bytes as usize, begins - read_to + tail);
+    assert_eq!((report.duplicates, report.disordered, report.foreign), (0, 0, 1), "{report:?}");
+    let text = String::from_utf8_lossy(&rest[..(tail - 1).min(120)]);
+    assert_eq!(report.examples, [format!("{} bytes: {text:?}", tail - 1)], "the tail is kept");
+    // Nobody can know how much there was.
+    assert_lost(&node, &[]);
 }

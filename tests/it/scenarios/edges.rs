@@ -86,6 +86,23 @@ fn an_endless_line_is_cut_and_counted_and_the_next_is_whole() {
 }
 
 #[test]
+fn endless_lines_in_a_backlog_are_cut_as_they_are_live() {
+    let work = Work::new();
+    let sizes = [("long", 3 * MIB), ("longer", 40 * MIB)];
+    for (name, bytes) in sizes {
+        append(&work.stdout(name), &[&vec![b'x'; bytes][..], b"\nok\n"].concat());
+    }
+    let node = work.node().start();
+    for (name, _) in sizes {
+        let expected = [&vec![b'x'; LINE_BYTES_MAX][..], b"\nok\n"].concat();
+        assert_same_bytes(&export(&node, name, 2), &expected, name);
+    }
+    let cut: usize = sizes.iter().map(|(_, bytes)| bytes - LINE_BYTES_MAX + 1).sum();
+    assert_eq!(node.metric("sawlog_collector_cut_bytes_total"), cut as f64);
+    assert_lost(&node, &[]);
+}
+
+#[test]
 fn bytes_that_are_no_text_are_kept() {
     let bytes: &[u8] =
         b"bad \xff\xfe utf8\nnul \0 and \0\0\nlone \r in a line\n\n\r\n\xc3\n\xa9\nend\n";
@@ -148,9 +165,11 @@ fn stack_traces_are_the_same_entries_live_and_in_a_backlog() {
     append(&work.stdout("live"), filler().as_bytes());
     let node = work.node().start();
     let mut live = append_to(&work.stdout("live"));
-    for line in &lines {
+    for (n, line) in lines.iter().enumerate() {
         live.write_all(line.as_bytes()).unwrap();
-        std::thread::sleep(Duration::from_millis(300));
+        // In the middle of each trace, and shorter ones elsewhere.
+        let pause = if [2, 9, 15].contains(&n) { 2000 } else { 50 };
+        std::thread::sleep(Duration::from_millis(pause));
     }
     drop(live);
     let entries = (filler().lines().count() + ENTRIES.len()) as u64;

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::batches::Received;
 use super::verifier::{assert_lost, verify_container};
 use super::work::Work;
 use super::writer::{Log, append};
@@ -118,4 +119,45 @@ fn one_bad_record_costs_no_more_than_one_file() {
     let read = node.metric("sawlog_collector_read_bytes_total");
     println!("{read} bytes were read again, a file has about {file}");
     assert!(read < 1.1 * file as f64, "one record costs one file at most");
+}
+
+const SMALL_LINES: u32 = 4_000;
+const SMALL_KILLS: u32 = 12;
+const IN_FLIGHT: u64 = 2 << 20;
+
+/// What a killed process had in flight is sent again, and what was acknowledged since its last checkpoint,
+/// which is at most half as much. Nothing is sealed here, so that the log keeps all that was ever sent.
+#[test]
+fn a_kill_makes_no_more_come_again_than_was_in_flight() {
+    let work = Work::new();
+    let expected: Vec<_> = (0..CONTAINERS).map(|n| (log(n), 0..SMALL_LINES)).collect();
+    for (n, (log, lines)) in (0..CONTAINERS).zip(&expected) {
+        append(&work.stdout(&container(n)), &log.lines(lines.clone()));
+    }
+    let config = work.path().join("sawlog.toml");
+    std::fs::write(&config, format!("[collector]\nin_flight_bytes = \"{}KiB\"\n", IN_FLIGHT >> 10))
+        .unwrap();
+    let setup = work.node().arg("--config", &config);
+    let (mut random, mut again) = (Random::from_environment(), Vec::new());
+    for _ in 0..SMALL_KILLS {
+        life(&setup, &mut random);
+        let sent = Received::from_embedded_log(&work.data().join("log"));
+        again.push(sent.repeated_bytes);
+    }
+    let node = setup.start().ready();
+    for (n, (log, lines)) in (0..CONTAINERS).zip(&expected) {
+        verify_container(&node, &container(n), &[(log, lines.clone())]).assert_exactly();
+    }
+    assert_lost(&node, &[]);
+    assert_eq!(node.metric("sawlog_aggregator_seals_total"), 0.0);
+    drop(node);
+    let sent = Received::from_embedded_log(&work.data().join("log"));
+    again.push(sent.repeated_bytes);
+    println!("bytes that had come again after each kill: {again:?}");
+    assert!(again.last() > Some(&0), "kills hit something that was in flight");
+    // Over all kills so far: what one life sent, the next one need not come to.
+    for (kills, bytes) in (0..).zip(&again) {
+        assert!(*bytes <= kills * IN_FLIGHT * 3 / 2, "{bytes} after {kills} kills");
+    }
+    assert_eq!(sent.lost(), Default::default());
 }

@@ -42,6 +42,11 @@ impl Mock {
     pub(super) fn refuse(&self, error: RDKafkaRespErr, times: usize) {
         self.cluster.request_errors(RDKafkaApiKey::Produce, &vec![error; times]);
     }
+
+    /// From now on they are answered as usual.
+    pub(super) fn refuse_nothing(&self) {
+        self.cluster.clear_request_errors(RDKafkaApiKey::Produce);
+    }
 }
 
 /// Waits until a collector has found the topic.

@@ -89,7 +89,8 @@ pub(super) struct Logger {
     /// How many rotated files stay; 0: each is unlinked at once.
     keep: u32,
     file: File,
-    written: usize,
+    /// Bytes of the file that is not rotated yet.
+    pub(super) written: usize,
     /// Whether what was written ends inside a line.
     inside_line: bool,
     pub(super) rotations: u32,

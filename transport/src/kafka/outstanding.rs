@@ -62,6 +62,11 @@ impl Outstanding {
 }
 
 impl Sent {
+    /// Bytes of the message.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Tells the sender what became of its message.
     pub(super) fn acknowledge(self, result: Result<Position, SendError>) {
         if self.acks.send(Ack { tag: self.tag, result }).is_err() {

@@ -16,7 +16,7 @@ use rdkafka::producer::{
 use super::config::{KafkaConfig, KafkaError, PRODUCER_BYTES_MAX};
 use super::events::Events;
 use super::outstanding::Outstanding;
-use super::reasons::reason;
+use super::reasons::refusal;
 use crate::limits::MESSAGE_BYTES_MAX;
 use crate::producer::{AckSender, Position, Producer, SendError};
 
@@ -154,7 +154,7 @@ impl Producer for KafkaProducer {
         self.outstanding.lock().end(id);
         match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::QueueFull) => Err(SendError::Full),
-            _ => Err(failed(reason(&error, &self.config.topic))),
+            _ => Err(refusal(&error, &self.config.topic, self.place(partition), message.len())),
         }
     }
 }
@@ -177,20 +177,23 @@ impl ClientContext for Reports {
 }
 
 impl Reports {
-    fn outcome(&self, report: &DeliveryResult<'_>) -> Result<Position, SendError> {
-        let (message, reason) = match report {
-            Ok(message) => match u64::try_from(message.offset()) {
-                Ok(offset) => {
-                    let partition = u32::try_from(message.partition()).unwrap_or_default();
-                    return Ok(Position { partition, offset });
-                }
-                // The brokers found out that they had it, and no longer know where.
-                Err(_) => (message, "it is stored, but the brokers do not say where".to_owned()),
-            },
-            Err((error, message)) => (message, reason(error, &self.config.topic)),
+    fn outcome(&self, report: &DeliveryResult<'_>, bytes: usize) -> Result<Position, SendError> {
+        let message = match report {
+            Ok(message) | Err((_, message)) => message,
         };
         let partition = u32::try_from(message.partition()).unwrap_or_default();
-        Err(SendError::Failed { place: place(&self.config, partition), reason })
+        let place = || place(&self.config, partition);
+        match report {
+            Ok(message) => match u64::try_from(message.offset()) {
+                Ok(offset) => Ok(Position { partition, offset }),
+                // The brokers found out that they had it, and no longer know where.
+                Err(_) => {
+                    let reason = "it is stored, but the brokers do not say where".to_owned();
+                    Err(SendError::Failed { place: place(), reason })
+                }
+            },
+            Err((error, _)) => Err(refusal(error, &self.config.topic, place(), bytes)),
+        }
     }
 }
 
@@ -199,6 +202,7 @@ impl ProducerContext for Reports {
 
     fn delivery(&self, report: &DeliveryResult<'_>, id: usize) {
         let Some(sent) = self.outstanding.lock().end(id) else { return };
-        sent.acknowledge(self.outcome(report));
+        let outcome = self.outcome(report, sent.bytes());
+        sent.acknowledge(outcome);
     }
 }
