@@ -15,6 +15,7 @@ mod labels;
 mod meta;
 mod meta_files;
 mod metrics;
+mod secrets;
 mod state;
 mod status;
 mod watcher;
@@ -28,6 +29,7 @@ pub(crate) use generated::{EVENTS, STATS, root as generated_root};
 pub(crate) use known::Metadata;
 pub(crate) use labels::{Container, of as labels_of};
 pub(crate) use metrics::MesosMetrics;
+pub(crate) use secrets::Secrets;
 pub(crate) use watcher::{Watcher, WatcherHandle};
 
 #[cfg(test)]

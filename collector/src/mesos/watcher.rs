@@ -18,7 +18,9 @@ use super::generated::{GeneratedFiles, STATS};
 use super::known::Metadata;
 use super::meta::Meta;
 use super::metrics::MesosMetrics;
+use super::secrets::Secrets;
 use super::state::{self, State};
+use super::status::Status;
 use crate::clock::Now;
 use crate::config::Config;
 
@@ -37,6 +39,7 @@ pub(crate) struct Watcher {
     metas: Vec<Meta>,
     files: GeneratedFiles,
     events: Events,
+    secrets: Secrets,
     around: Surroundings,
     metrics: MesosMetrics,
     state_due: Duration,
@@ -73,6 +76,7 @@ impl Watcher {
             metas: config.mesos_work_dirs.iter().cloned().map(Meta::new).collect(),
             files: GeneratedFiles::new(&config.data_dir, metrics.clone()),
             events: Events::default(),
+            secrets: Secrets::default(),
             around: Surroundings::default(),
             metrics,
             state_due: Duration::ZERO,
@@ -83,6 +87,11 @@ impl Watcher {
             data_dir: config.data_dir.clone(),
             config: mesos,
         })
+    }
+
+    /// What takes secrets out of all that is told.
+    pub(crate) fn with_secrets(self, secrets: Secrets) -> Self {
+        Self { secrets, ..self }
     }
 
     /// Starts the thread.
@@ -158,6 +167,7 @@ impl Watcher {
         if !*alive {
             return;
         }
+        self.secrets.refresh();
         for state in states {
             self.learn(state, is_told, metadata, now);
         }
@@ -177,7 +187,10 @@ impl Watcher {
 
     fn malformed(&self, endpoint: &str, error: &serde_json::Error) -> AskError {
         let url = format!("{}{endpoint}", self.config.base_url());
-        AskError::Malformed { url, why: error.to_string() }
+        // What the error would say may quote the answer.
+        let (kind, line, column) = (error.classify(), error.line(), error.column());
+        let why = format!("{kind:?} error in line {line}, column {column}");
+        AskError::Malformed { url, why }
     }
 
     fn read_meta(&self, metadata: &Metadata) -> Vec<State> {
@@ -203,12 +216,15 @@ impl Watcher {
                 continue;
             };
             meta.link_tasks(&seen.ids, &mut seen.facts);
+            self.secrets.clean(&mut seen.facts);
             metadata.learn(&seen.ids, &seen.facts);
             let updates = |ids: &Ids, task: &str| {
                 let wanted = is_told && seen.is_checkpointed;
                 wanted.then(|| meta.updates(ids, task)).flatten()
             };
-            if let Err(error) = self.events.write(&seen, &mut self.files, updates, now.wall) {
+            let clean = |status: &mut Status| self.secrets.clean_status(status);
+            let written = self.events.write(&seen, &mut self.files, updates, clean, now.wall);
+            if let Err(error) = written {
                 self.write_failed(&error);
             }
         }

@@ -107,10 +107,27 @@ fn shaped() -> Vec<(&'static str, String)> {
         ("dop_v1_", 64),
         ("pypi-", 60),
         ("hooks.slack.com/services/", 40),
+        ("hvb.", 30),
+        (".atlasv1.", 60),
+        ("glptt-", 40),
+        ("glcbt-", 20),
+        ("xoxe-", 40),
+        ("PMAK-", 60),
+        ("sntrys_", 60),
+        ("glc_", 60),
+        ("dckr_oat_", 30),
+        ("xkeysib-", 80),
+        ("NRAK-", 27),
+        ("shpss_", 32),
+        ("doo_v1_", 64),
+        ("sq0csp-", 43),
+        ("LTAI", 20),
+        ("AKCp", 69),
     ] {
         let rest = if prefix == "AKIA" { upper(len) } else { letters(len) };
         all.push(("key", format!("{prefix}{rest}")));
     }
+    all.push(("key", "dapi0123456789abcdef0123456789abcdef".to_owned()));
     all
 }
 
@@ -240,6 +257,24 @@ const SHOWN: &[(&str, &str)] = &[
         "Exception: login failed password=hunter2\\n\\tat x",
         "Exception: login failed password=#\\n\\tat x",
     ),
+    (
+        "https://a.blob.core.windows.net/c/b?sv=2024&sig=Xk3%2Bq7vQp0aZ9sLmTn4RwYbV1cUeKdHjGfOiNt8Sx2E%3D&se=1",
+        "https://a.blob.core.windows.net/c/b?sv=2024&sig=#&se=1",
+    ),
+    (
+        "GET /b/o?X-Amz-Signature=5c0b1e6f9a2d4c8b7e3f1a0d5c0b1e6f9a2d4c8b7e3f1a0d5c0b1e6f9a2d4c8b HTTP/1.1",
+        "GET /b/o?X-Amz-Signature=# HTTP/1.1",
+    ),
+    ("+ curl -sS -u deploy:hunter2 http://x/", "+ curl -sS -u deploy:# http://x/"),
+    ("curl --user \"deploy:hun ter2\" http://x/", "curl --user \"deploy:#\" http://x/"),
+    ("sh -c 'curl -udeploy:hunter2 http://x/'", "sh -c 'curl -udeploy:# http://x/'"),
+    ("sshpass -p hunter2 ssh a@b", "sshpass -p # ssh a@b"),
+    (
+        "GET /go?to=postgres%3A%2F%2Fapp%3Ahun%24ter2%40db%3A5432%2Fx&n=1",
+        "GET /go?to=postgres%3A%2F%2Fapp%3A#%40db%3A5432%2Fx&n=1",
+    ),
+    ("to=http%3a%2f%2fu:hunter2@h%2f", "to=http%3a%2f%2fu:#@h%2f"),
+    ("https://deploy%3Ahunter2@h/x", "https://deploy%3A#@h/x"),
 ];
 
 #[test]
@@ -287,6 +322,13 @@ fn sentences_and_references_stay() {
         "token bucket: 12",
         "TokenRefreshed at 10:00",
         "http://a/b?c=d:e@f",
+        "curl -u deploy:$PASS http://x/",
+        "curl -u deploy http://x:80/",
+        "docker run -u 1000:1000 image",
+        "GET /go?to=http%3A%2F%2Fhost%3A8080%2Fmail%40example.org",
+        "signature=com.example.ServiceWithAVeryLongNameIndeed1",
+        "sig=11 size=SG.12",
+        "a%2Fdapi0123456789abcdef0123456789abcdef",
     ] {
         assert_eq!(line(&mut redactor, text), (text.to_owned(), vec![]));
     }
@@ -357,6 +399,37 @@ fn half_a_secret_at_a_cut_is_hidden() {
     for text in ["nothing here", "http://host:80", "xxxxxxxxxxxx", "12 34"] {
         assert_eq!(cut(text), None, "{text}");
     }
+}
+
+#[test]
+fn a_secret_across_the_end_of_what_was_handed_on_is_found() {
+    let mut redactor = redactor(&[b"correct horse battery"]);
+    let mut rest = |before: &str, text: &str| {
+        let mut pem = PemBlock::default();
+        let (before, line) = (before.as_bytes(), text.as_bytes());
+        let out = redactor.rest_of_line(before, line, false, &mut pem, |_| {});
+        (out.map(|out| String::from_utf8_lossy(out).into_owned()), pem.is_open())
+    };
+    for (before, text) in [
+        ("with the correct hor", "se battery x"),
+        ("a ghp_abcdefghij01234567", "89abcdefghij012345 x"),
+        ("DB_PASSWORD=", "hunter2 x"),
+        ("DB_PASSWORD=hunt", "er2 x"),
+        ("Authorization: Bear", "er abcdef1234567890 x"),
+        ("\x1b[31mpassword\x1b[0m=", "\x1b[1mhunter2\x1b[0m x"),
+    ] {
+        let (out, _) = rest(before, text);
+        let out = out.unwrap_or_else(|| panic!("{before}|{text}"));
+        assert!(out.contains("[redacted:") && out.ends_with(" x"), "{out}");
+        assert!(
+            !["hunt", "er2", "012345", "battery", "abcdef"].iter().any(|half| out.contains(half)),
+            "{out}"
+        );
+    }
+    assert_eq!(rest("password=hunter2 and", " more"), (None, false), "it is not told twice");
+    assert_eq!(rest("1234 ", "card 4111111111111111").0.map(|out| out.len()), Some(5 + 20));
+    let (out, is_open) = rest("-----BEGIN RSA PRI", "VATE KEY-----");
+    assert!(out.is_some_and(|out| out.starts_with("[redacted:pem:")) && is_open);
 }
 
 #[test]
