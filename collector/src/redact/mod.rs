@@ -21,6 +21,8 @@ mod pem_blocks;
 mod prefilter;
 mod scan;
 mod secret_files;
+#[cfg(test)]
+mod shown;
 mod tag;
 #[cfg(test)]
 mod tests;
