@@ -139,6 +139,8 @@ impl Reader<'_> {
             self.enveloped(file, stream, window, envelope)?;
         } else if stream.head.is_some() {
             self.join(file, stream, window, live)?;
+        } else if self.redactor.is_some() && !self.line_before(window).is_empty() {
+            self.rest_of_line(file, stream, window, live);
         } else {
             self.whole_lines(file, stream, window, live);
         }

@@ -22,11 +22,11 @@ use crate::collector_id::IdentityError;
 use crate::config::{Config, ConfigError};
 use crate::directory;
 use crate::journal::{self, Journal};
-use crate::mesos::{Metadata, Watcher, WatcherHandle, generated_root};
+use crate::mesos::{Metadata, Secrets, Watcher, WatcherHandle, generated_root};
 use crate::metrics::Metrics;
 use crate::paths::{self, Glob};
 use crate::place::Place;
-use crate::redact::RedactorError;
+use crate::redact::{Redactor, RedactorError};
 use crate::run::Loop;
 use crate::sandbox;
 use crate::status::Status;
@@ -131,8 +131,16 @@ impl Collector {
         let metrics = Metrics::register(registry)?;
         let watcher = Watcher::new(&config, metrics.mesos.clone());
         let (program, data_dir) = (config.journal.clone(), config.data_dir.clone());
-        let collector = Loop::open(config, producer, metrics, Now::read(started))?;
-        let watcher = watcher.map(|watcher| watcher.start(collector.metadata()));
+        let (redaction, secret_files) = (config.redaction, config.secret_files.clone());
+        let collector = Loop::open(config, producer, metrics.clone(), Now::read(started))?;
+        let watcher = match watcher {
+            Some(watcher) => {
+                let redactor = redaction.then(|| Redactor::open(&data_dir, &secret_files));
+                let secrets = Secrets::new(redactor.transpose()?, metrics);
+                Some(watcher.with_secrets(secrets).start(collector.metadata()))
+            }
+            None => None,
+        };
         let watcher = watcher.transpose().map_err(StartError::Thread)?;
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
             .map_err(|error| StartError::Thread(error.into()))?;

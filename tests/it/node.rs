@@ -31,6 +31,8 @@ pub(crate) struct Setup {
     role: &'static str,
     args: Vec<String>,
     abort_at: Option<String>,
+    /// Which of its own messages it writes; `None`: those of a user who says nothing.
+    says: Option<&'static str>,
     /// How many files it may have open; `None`: as many as this process.
     open_files: Option<u32>,
     /// A copy of the binary that user nobody may run.
@@ -49,6 +51,7 @@ impl Setup {
             role: "run",
             args: Vec::new(),
             abort_at: None,
+            says: None,
             open_files: None,
             as_nobody: None,
             capability: None,
@@ -76,6 +79,12 @@ impl Setup {
     /// The process aborts when it passes the point for the n-th time.
     pub(crate) fn abort_at(mut self, point: &str, nth: u32) -> Self {
         self.abort_at = Some(format!("{point}={nth}"));
+        self
+    }
+
+    /// The process writes messages of this level.
+    pub(crate) fn says(mut self, level: &'static str) -> Self {
+        self.says = Some(level);
         self
     }
 
@@ -145,6 +154,9 @@ impl Setup {
             .args(self.nowhere())
             .stdin(Stdio::null())
             .stdout(Stdio::null());
+        if let Some(level) = self.says {
+            command.env("SAWLOG_LOG", level);
+        }
         if let Some(point) = &self.abort_at {
             command.env("SAWLOG_ABORT_AT", point);
         }

@@ -75,7 +75,10 @@ impl Asking {
 
     fn malformed(&self, endpoint: &str, error: &serde_json::Error) -> AskError {
         let url = format!("{}{endpoint}", self.base_url);
-        AskError::Malformed { url, why: error.to_string() }
+        // What the error would say may quote the answer.
+        let (kind, line, column) = (error.classify(), error.line(), error.column());
+        let why = format!("{kind:?} error in line {line}, column {column}");
+        AskError::Malformed { url, why }
     }
 
     /// Counts an outcome, and says what is new about it.

@@ -66,7 +66,8 @@ pub(super) struct Events {
 
 impl Events {
     /// Writes what is new of a container. `updates` gives what the agent's files say of a task,
-    /// `None` if they say nothing of the container. `now` is nanoseconds since the epoch.
+    /// `None` if they say nothing of the container. `clean` takes the secrets out of what is
+    /// written. `now` is nanoseconds since the epoch.
     ///
     /// # Errors
     /// A file cannot be read or written; the next call tries again.
@@ -75,6 +76,7 @@ impl Events {
         seen: &Seen,
         files: &mut GeneratedFiles,
         updates: impl Fn(&Ids, &str) -> Option<Vec<Status>>,
+        mut clean: impl FnMut(&mut Status),
         now: i64,
     ) -> io::Result<()> {
         let written = match self.written.entry(seen.ids.key()) {
@@ -86,9 +88,11 @@ impl Events {
         complete(&mut new, seen, updates, &mut self.waited);
         new.retain(|status| !written.contains(&event_key(status)));
         new.sort_by_key(|status| status.time);
-        for status in &new {
-            files.append(&seen.ids, &status.nested, EVENTS, &line_of(status))?;
-            written.insert(event_key(status));
+        for status in new {
+            let mut shown = status.clone();
+            clean(&mut shown);
+            files.append(&seen.ids, &status.nested, EVENTS, &line_of(&shown))?;
+            written.insert(event_key(&status));
         }
         let waits = seen.statuses.iter().any(|status| !written.contains(&event_key(status)));
         if seen.facts.ended && !waits && !written.contains(&ended_key()) {

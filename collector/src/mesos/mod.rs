@@ -19,6 +19,7 @@ mod meta_files;
 mod metrics;
 mod rollup;
 mod sample;
+mod secrets;
 mod spread;
 mod state;
 mod state_json;
@@ -36,6 +37,7 @@ pub(crate) use generated::{EVENTS, STATS, STATS_5M, root as generated_root};
 pub(crate) use known::Metadata;
 pub(crate) use labels::{Container, of as labels_of};
 pub(crate) use metrics::MesosMetrics;
+pub(crate) use secrets::Secrets;
 pub(crate) use watcher::{Watcher, WatcherHandle};
 
 #[cfg(test)]

@@ -54,7 +54,7 @@ impl Bed {
             };
             updates.as_ref().map(of_task)
         };
-        self.events.write(seen, &mut self.files, updates, 9_000_000_000).expect("written");
+        self.events.write(seen, &mut self.files, updates, |_| {}, 9_000_000_000).expect("written");
     }
 
     fn path(&self, ids: &Ids, below: &str) -> PathBuf {

@@ -18,7 +18,9 @@ use super::known::Metadata;
 use super::meta::Meta;
 use super::metrics::MesosMetrics;
 use super::rollup::Rollups;
+use super::secrets::Secrets;
 use super::state::State;
+use super::status::Status;
 use crate::clock::Now;
 use crate::config::Config;
 
@@ -36,6 +38,7 @@ pub(crate) struct Watcher {
     files: GeneratedFiles,
     events: Events,
     rollups: Rollups,
+    secrets: Secrets,
     around: Surroundings,
     metrics: MesosMetrics,
     state_due: Duration,
@@ -69,6 +72,7 @@ impl Watcher {
             files: GeneratedFiles::new(&config.data_dir, metrics.clone()),
             events: Events::default(),
             rollups: Rollups::new(mesos.stats_every),
+            secrets: Secrets::default(),
             around: Surroundings::default(),
             metrics,
             state_due: Duration::ZERO,
@@ -77,6 +81,11 @@ impl Watcher {
             data_dir: config.data_dir.clone(),
             config: mesos,
         })
+    }
+
+    /// What takes secrets out of all that is told.
+    pub(crate) fn with_secrets(self, secrets: Secrets) -> Self {
+        Self { secrets, ..self }
     }
 
     /// Starts the thread.
@@ -151,6 +160,7 @@ impl Watcher {
         if !*alive {
             return;
         }
+        self.secrets.refresh();
         for state in states {
             self.learn(state, is_told, metadata, now);
         }
@@ -181,12 +191,15 @@ impl Watcher {
                 continue;
             };
             meta.link_tasks(&seen.ids, &mut seen.facts);
+            self.secrets.clean(&mut seen.facts);
             metadata.learn(&seen.ids, &seen.facts);
             let updates = |ids: &Ids, task: &str| {
                 let wanted = is_told && seen.is_checkpointed;
                 wanted.then(|| meta.updates(ids, task)).flatten()
             };
-            if let Err(error) = self.events.write(&seen, &mut self.files, updates, now.wall) {
+            let clean = |status: &mut Status| self.secrets.clean_status(status);
+            let written = self.events.write(&seen, &mut self.files, updates, clean, now.wall);
+            if let Err(error) = written {
                 self.write_failed(&error);
             }
             if seen.facts.ended {

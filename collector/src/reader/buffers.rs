@@ -1,5 +1,6 @@
 //! The buffers of the one thread that reads, and how what is in them becomes a run.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use sawlog_transport::LineColumns;
@@ -21,6 +22,8 @@ pub(crate) struct Buffers {
     pub(super) bytes: Vec<u8>,
     pub(super) columns: LineColumns,
     pub(super) text: Vec<u8>,
+    /// Where in `bytes` the beginning of the line stands that was handed on before its rest came.
+    pub(super) before: Range<usize>,
     pub(super) pieces: Vec<Piece>,
     pub(super) progress: Vec<Progress>,
     pub(super) redacted: Block,
@@ -36,6 +39,7 @@ impl Buffers {
             bytes: vec![0; TAIL_BYTES + FRAME_TEXT_BYTES_MAX],
             columns: LineColumns::default(),
             text: Vec::new(),
+            before: 0..0,
             pieces: Vec::new(),
             progress: Vec::new(),
             redacted: Block::default(),
@@ -54,6 +58,7 @@ impl Buffers {
     pub(super) fn begin(&mut self) {
         self.columns.clear();
         self.text.clear();
+        self.before = 0..0;
         self.pieces.clear();
         self.progress.clear();
     }

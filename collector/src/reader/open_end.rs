@@ -34,6 +34,7 @@ impl Reader<'_> {
         }
         self.buffers.begin();
         self.take_head(stream)?;
+        self.buffers.before = self.line_before(window);
         self.take_rest(file, window, window.data, window.data);
         let source_bytes = self.source_bytes();
         let live = file.is_live() && !stream.source.times_are_true;

@@ -15,6 +15,29 @@ use crate::tail::TailFile;
 use crate::times::ReadContext;
 
 impl Reader<'_> {
+    /// The rest of a line whose beginning was handed on as the unterminated end of the file: alone in its
+    /// run, so that the secrets are found that lie across.
+    pub(super) fn rest_of_line(
+        &mut self,
+        file: &mut TailFile,
+        stream: &mut Lines<'_>,
+        window: Window,
+        live: bool,
+    ) {
+        match memchr::memchr(b'\n', self.data(window)) {
+            Some(end) if end <= LINE_BYTES_MAX => {
+                self.buffers.begin();
+                self.buffers.before = self.line_before(window);
+                self.take_rest(file, window, end, end + 1);
+                self.one_line(stream, end + 1, 0, live);
+                self.advance(file, stream, window, end + 1);
+                self.hand_on_text(stream);
+            }
+            _ if window.data > LINE_BYTES_MAX => self.cut_line(file, stream, window, live),
+            _ => file.scanned_to = file.read_to + window.data as u64,
+        }
+    }
+
     /// A line without an end in sight: its beginning becomes the line, the rest will be left out.
     pub(super) fn cut_line(
         &mut self,
@@ -24,6 +47,7 @@ impl Reader<'_> {
         live: bool,
     ) {
         self.buffers.begin();
+        self.buffers.before = self.line_before(window);
         let taken = LINE_BYTES_MAX;
         self.buffers
             .text
@@ -119,7 +143,7 @@ impl Reader<'_> {
         live: bool,
     ) {
         let context = ReadContext { read_time: self.now.wall, live, zone: self.zone };
-        let Buffers { text, columns, .. } = &mut *self.buffers;
+        let Buffers { bytes, before, text, columns, .. } = &mut *self.buffers;
         let groups = &mut stream.text.groups;
         let mut reading = Reading { times: stream.times, groups, context: &context };
         lines::push(text, source_bytes, flags, &mut reading, columns);
@@ -128,7 +152,9 @@ impl Reader<'_> {
             let mut pem = stream.pem.merged();
             let was_in_block = pem.is_open();
             let told = |event| self.metrics.redaction(event);
-            if let Some(redacted) = redactor.line(text, is_open, &mut pem, told) {
+            if let Some(redacted) =
+                redactor.rest_of_line(&bytes[before.clone()], text, is_open, &mut pem, told)
+            {
                 lines::replace_texts(columns, std::iter::once((0, redacted.len())));
                 text.clear();
                 text.extend_from_slice(redacted);

@@ -1,6 +1,7 @@
 //! The bytes around a file's position: read, compared with what was there before, and left behind.
 
 use std::io;
+use std::ops::Range;
 
 use super::{Lines, Reader};
 use crate::checkpoint::StreamClock;
@@ -27,6 +28,13 @@ impl Reader<'_> {
             return Ok(None);
         }
         Ok(Some(Window { before, data: read - before }))
+    }
+
+    /// The beginning of the line at the position, as far as the window has it: not empty if it was handed
+    /// on as the unterminated end of the file, and goes on now.
+    pub(super) fn line_before(&self, window: Window) -> Range<usize> {
+        let before = &self.buffers.bytes[..window.before];
+        memchr::memrchr(b'\n', before).map_or(0, |end| end + 1)..window.before
     }
 
     pub(super) fn data(&self, window: Window) -> &[u8] {

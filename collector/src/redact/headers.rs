@@ -100,6 +100,9 @@ fn looks_secret(scan: &Scan<'_>, range: std::ops::Range<usize>) -> bool {
 
 /// A `Cookie` or `Set-Cookie` header whose name ends at `name_end`.
 pub(super) fn find_cookie(scan: &mut Scan<'_>, name_end: usize) {
+    if tag::is_kind(&scan.text[..name_end]) {
+        return;
+    }
     let Some(value) = pairs::value(scan, name_end) else { return };
     if value.separator == Separator::Space {
         return;

@@ -11,6 +11,7 @@ const JWT_BYTES_MIN: usize = 24;
 #[derive(Clone, Copy)]
 enum Letters {
     Upper,
+    Hex,
     Alnum,
     /// Letters, digits, `_` and `-`.
     Url,
@@ -24,14 +25,20 @@ pub(super) struct Shape {
     letters: Letters,
     /// The fewest bytes behind the prefix.
     least: usize,
+    /// Its prefix is a word that base64 may have by chance: nothing of the kind stands before it.
+    begins_word: bool,
 }
 
 const fn shape(prefix: &'static str, letters: Letters, least: usize) -> Shape {
-    Shape { prefix, letters, least }
+    Shape { prefix, letters, least, begins_word: false }
+}
+
+const fn word(prefix: &'static str, letters: Letters, least: usize) -> Shape {
+    Shape { prefix, letters, least, begins_word: true }
 }
 
 /// All prefixes have at least four bytes, and none is the beginning of another.
-pub(super) const SHAPES: [Shape; 38] = [
+pub(super) const SHAPES: [Shape; 55] = [
     shape("AKIA", Letters::Upper, 16),
     shape("ASIA", Letters::Upper, 16),
     shape("ghp_", Letters::Alnum, 30),
@@ -70,12 +77,30 @@ pub(super) const SHAPES: [Shape; 38] = [
     shape("shpat_", Letters::Alnum, 30),
     shape("ATATT3", Letters::Wide, 50),
     shape("ATCTT3", Letters::Wide, 50),
+    shape("hvb.", Letters::Url, 24),
+    shape(".atlasv1.", Letters::Url, 40),
+    shape("glptt-", Letters::Url, 16),
+    shape("glcbt-", Letters::Url, 16),
+    shape("xoxe-", Letters::Url, 16),
+    shape("PMAK-", Letters::Url, 40),
+    shape("sntrys_", Letters::Wide, 40),
+    shape("glc_", Letters::Wide, 32),
+    shape("dckr_oat_", Letters::Url, 20),
+    shape("xkeysib-", Letters::Url, 64),
+    shape("NRAK-", Letters::Alnum, 24),
+    shape("shpss_", Letters::Alnum, 30),
+    shape("doo_v1_", Letters::Alnum, 40),
+    shape("sq0csp-", Letters::Url, 40),
+    word("dapi", Letters::Hex, 32),
+    word("LTAI", Letters::Alnum, 16),
+    word("AKCp", Letters::Alnum, 60),
 ];
 
 impl Letters {
     fn has(self, byte: u8) -> bool {
         match self {
             Self::Upper => byte.is_ascii_uppercase() || byte.is_ascii_digit(),
+            Self::Hex => byte.is_ascii_hexdigit(),
             Self::Alnum => byte.is_ascii_alphanumeric(),
             Self::Url => byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'),
             Self::Wide => {
@@ -98,7 +123,31 @@ pub(super) fn find(scan: &mut Scan<'_>, shape: &Shape, at: usize) {
     scan.spend(run);
     let end = start + run;
     let is_cut = scan.open && end == scan.text.len();
-    if run >= shape.least || is_cut {
+    let is_inside = shape.begins_word
+        && at.checked_sub(1).is_some_and(|before| Letters::Wide.has(scan.text[before]))
+        && scan.text[at - 1] != b'=';
+    if (run >= shape.least || is_cut) && !is_inside {
+        scan.push(Span::new(at, end, Kind::Key));
+    }
+}
+
+/// The parts of a key of SendGrid behind its `SG.`, in bytes.
+const SENDGRID_ID_BYTES: std::ops::RangeInclusive<usize> = 16..=32;
+const SENDGRID_SECRET_BYTES_MIN: usize = 32;
+
+/// A key of SendGrid, `SG.` and two parts, whose beginning is at `at`. Three bytes are too few for a
+/// literal, so what stands before them belongs to it: a space, a quote, `=` or `:`.
+pub(super) fn find_sendgrid(scan: &mut Scan<'_>, at: usize) {
+    let text = scan.text;
+    let id = at + b"SG.".len();
+    let id_end = id + Letters::Url.run(&text[id..]);
+    let dot = usize::from(text.get(id_end) == Some(&b'.'));
+    let end = id_end + dot + Letters::Url.run(&text[id_end + dot..]);
+    scan.spend(end - at);
+    let is_key = SENDGRID_ID_BYTES.contains(&(id_end - id))
+        && dot == 1
+        && end - id_end > SENDGRID_SECRET_BYTES_MIN;
+    if is_key || (scan.open && end == text.len()) {
         scan.push(Span::new(at, end, Kind::Key));
     }
 }

@@ -13,7 +13,7 @@ pub enum Kind {
     /// What an `Authorization` header carries.
     Authorization,
     Cookie,
-    /// The password in a URL.
+    /// The password in a URL, or what signs it.
     Url,
     /// The value of a name that says secret.
     Pair,

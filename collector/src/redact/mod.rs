@@ -4,6 +4,8 @@
 mod anchors;
 mod card_starts;
 mod cards;
+mod commands;
+mod encoded_urls;
 mod exact;
 mod headers;
 mod keys;
@@ -19,6 +21,8 @@ mod pem_blocks;
 mod prefilter;
 mod scan;
 mod secret_files;
+#[cfg(test)]
+mod shown;
 mod tag;
 #[cfg(test)]
 mod tests;
@@ -173,7 +177,7 @@ impl Redactor {
             let line = &data[start..start + length];
             let side = side_of(start);
             let mut after = pem.of(side);
-            if self.judge.line(&self.searches, line, false, &mut after)
+            if self.judge.line(&self.searches, line, 0, false, &mut after)
                 && !out.replace(data, start, length, &self.judge.text)
             {
                 return;
@@ -208,9 +212,37 @@ impl Redactor {
         pem: &mut PemBlock,
         told: impl FnMut(Event),
     ) -> Option<&[u8]> {
-        let changed = self.judge.line(&self.searches, line, open, pem);
+        self.rest_of_line(b"", line, open, pem, told)
+    }
+
+    /// As [`Redactor::line`], for the rest of a line whose beginning `before` was handed on when nobody
+    /// knew how it goes on: a secret may lie across.
+    pub(crate) fn rest_of_line(
+        &mut self,
+        before: &[u8],
+        line: &[u8],
+        open: bool,
+        pem: &mut PemBlock,
+        told: impl FnMut(Event),
+    ) -> Option<&[u8]> {
+        let changed = if before.is_empty() {
+            self.judge.line(&self.searches, line, 0, open, pem)
+        } else {
+            let mut whole = std::mem::take(&mut self.judge.whole);
+            whole.clear();
+            whole.extend_from_slice(before);
+            whole.extend_from_slice(line);
+            let changed = self.judge.line(&self.searches, &whole, before.len(), open, pem);
+            self.judge.whole = whole;
+            changed
+        };
         self.judge.events.iter().copied().for_each(told);
         changed.then_some(&self.judge.text)
+    }
+
+    /// What stands for the value of a name, if the name says that it is a secret.
+    pub(crate) fn named_value(&self, name: &[u8], value: &[u8]) -> Option<Vec<u8>> {
+        pairs::is_secret_value(name, value).then(|| self.judge.tag(Kind::Pair, value))
     }
 }
 

@@ -20,12 +20,20 @@ pub(super) enum Family {
     Pem,
     /// An escaped control sequence.
     Colour,
+    /// A byte and `SG.`.
+    SendGrid,
+    /// What signs a URL, behind the literal.
+    Signature,
+    /// A URL inside of another, percent-encoded.
+    EncodedUrl,
+    Curl,
+    Sshpass,
 }
 
 /// Literals beside the prefixes of keys. At least four bytes each, so that the pass compares four bytes
 /// at once; with the cases that are written, since folding cases would take a slower pass. None is the
 /// beginning of another.
-const LITERALS: [(&str, Family); 58] = [
+const LITERALS: [(&str, Family); 69] = [
     (".eyJ", Family::Jwt),
     ("eyJh", Family::Jwt),
     ("eyJ0", Family::Jwt),
@@ -84,6 +92,17 @@ const LITERALS: [(&str, Family); 58] = [
     ("edKey", Family::Name),
     ("thKey", Family::Name),
     ("-KEY", Family::Name),
+    (" SG.", Family::SendGrid),
+    ("\"SG.", Family::SendGrid),
+    ("'SG.", Family::SendGrid),
+    ("=SG.", Family::SendGrid),
+    (":SG.", Family::SendGrid),
+    ("sig=", Family::Signature),
+    ("ignature=", Family::Signature),
+    ("%3A%2F%2F", Family::EncodedUrl),
+    ("%3a%2f%2f", Family::EncodedUrl),
+    ("curl ", Family::Curl),
+    ("shpass -p", Family::Sshpass),
 ];
 
 /// Literals that one pass looks for. Vectors tell few literals apart at several times the speed of

@@ -210,6 +210,14 @@ fn ends_an_outer(rest: &[u8]) -> bool {
     })
 }
 
+/// Whether a name says that its value, which is told apart from it, is a secret.
+pub(super) fn is_secret_value(name: &[u8], value: &[u8]) -> bool {
+    let says = names::says(name);
+    let mut spans = Vec::new();
+    let whole = Value { start: 0, end: value.len(), quoted: true, separator: Separator::Tight };
+    says != Says::Nothing && is_secret(&Scan::new(value, false, &mut spans), name, says, &whole)
+}
+
 fn is_secret(scan: &Scan<'_>, name: &[u8], says: Says, value: &Value) -> bool {
     let text = &scan.text[value.start..value.end];
     if text.is_empty() || tag::is_tag(text) || is_reference(text) || is_harmless(text) {

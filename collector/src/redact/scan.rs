@@ -4,7 +4,7 @@ use super::exact::Exact;
 use super::kind::Kind;
 use super::needles::{Family, Needles, Pass};
 use super::pem::{self, PemBlock};
-use super::{cards, headers, keys, pairs, urls};
+use super::{cards, commands, encoded_urls, headers, keys, pairs, urls};
 
 /// Bytes that the detectors may look at for each byte of a line.
 const WORK_PER_BYTE: usize = 64;
@@ -105,6 +105,11 @@ impl<'a> Scan<'a> {
             Family::Bearer => headers::find_scheme(self, end, false),
             Family::Basic => headers::find_scheme(self, end, true),
             Family::Name => pairs::find(self, start),
+            Family::SendGrid => keys::find_sendgrid(self, start + 1),
+            Family::Signature => urls::find_signature(self, start, end),
+            Family::EncodedUrl => encoded_urls::find(self, end),
+            Family::Curl => commands::find_curl(self, end),
+            Family::Sshpass => commands::find_sshpass(self, end),
             Family::Pem | Family::Colour => {}
         }
     }

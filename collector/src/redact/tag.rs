@@ -92,6 +92,13 @@ pub(super) fn tag_len(text: &[u8]) -> Option<usize> {
     is_tag.then_some(BEGIN.len() + name + 6)
 }
 
+/// Whether the kind of a tag ends here: it is no name, though a colon follows it.
+pub(super) fn is_kind(text: &[u8]) -> bool {
+    let start = memchr::memrchr(b'[', text);
+    let kind = start.and_then(|start| text[start..].strip_prefix(BEGIN));
+    kind.is_some_and(|kind| Kind::ALL.iter().any(|known| known.name().as_bytes() == kind))
+}
+
 /// Whether a value is what a secret was replaced by.
 pub(super) fn is_tag(value: &[u8]) -> bool {
     tag_len(value) == Some(value.len())

@@ -45,7 +45,7 @@ pub(super) fn block(
 }
 
 /// One line after redaction, and the names of what was found.
-fn line(redactor: &mut Redactor, text: &str) -> (String, Vec<&'static str>) {
+pub(super) fn line(redactor: &mut Redactor, text: &str) -> (String, Vec<&'static str>) {
     let data = [text.as_bytes(), b"\n"].concat();
     let (out, events) = block(redactor, &data, &mut PemBlock::default());
     let names = events.iter().map(|event| match event {
@@ -107,24 +107,44 @@ fn shaped() -> Vec<(&'static str, String)> {
         ("dop_v1_", 64),
         ("pypi-", 60),
         ("hooks.slack.com/services/", 40),
+        ("hvb.", 30),
+        (".atlasv1.", 60),
+        ("glptt-", 40),
+        ("glcbt-", 20),
+        ("xoxe-", 40),
+        ("PMAK-", 60),
+        ("sntrys_", 60),
+        ("glc_", 60),
+        ("dckr_oat_", 30),
+        ("xkeysib-", 80),
+        ("NRAK-", 27),
+        ("shpss_", 32),
+        ("doo_v1_", 64),
+        ("sq0csp-", 43),
+        ("LTAI", 20),
+        ("AKCp", 69),
     ] {
         let rest = if prefix == "AKIA" { upper(len) } else { letters(len) };
         all.push(("key", format!("{prefix}{rest}")));
     }
+    all.push(("key", "dapi0123456789abcdef0123456789abcdef".to_owned()));
     all
 }
 
 #[test]
 fn no_shaped_secret_gets_through_in_any_way() {
     let mut redactor = redactor(&[]);
+    let mut played = 0;
     for (kind, secret) in shaped() {
         for (way, text) in ways(&secret) {
             let (out, found) = line(&mut redactor, &text);
             assert!(!out.contains(&secret) && found.contains(&kind), "{kind} {way}: {out}");
+            played += 1;
             let bare = out.replace("\x1b[31m", "");
             assert!(!bare.contains(&secret[secret.len() - 6..]), "{kind} {way}: {out}");
         }
     }
+    println!("{played} leaks of {} secrets with a shape are found", shaped().len());
 }
 
 const EXACT: &str = "pa\"ss w/ö+rd&hunter=2";
@@ -174,122 +194,6 @@ fn url(text: &str, form: bool) -> String {
             byte => format!("%{byte:02X}"),
         })
         .collect()
-}
-
-/// Lines, and what they show: `#` stands for a tag.
-const SHOWN: &[(&str, &str)] = &[
-    ("DB_PASSWORD=hunter2", "DB_PASSWORD=#"),
-    ("export API_KEY='abc123def456'", "export API_KEY='#'"),
-    ("password=a,b;c&d user=x", "password=# user=x"),
-    ("password=hunter2,user=x", "password=#,user=x"),
-    ("Server=db;Uid=sa;Pwd=s3cr3t;Timeout=3", "Server=db;Uid=sa;Pwd=#;Timeout=3"),
-    (r##"{"user":"x","password":"a\"b,c","n":1}"##, r##"{"user":"x","password":"#","n":1}"##),
-    (r##"{"password" : "swordfish"}"##, r##"{"password" : "#"}"##),
-    (
-        r##"{"log":"{\"password\":\"swordfish\",\"n\":1}\n"}"##,
-        r##"{"log":"{\"password\":\"#\",\"n\":1}\n"}"##,
-    ),
-    (
-        r##"{"log":"password=swordfish\n","stream":"stdout"}"##,
-        r##"{"log":"password=#\n","stream":"stdout"}"##,
-    ),
-    ("{'client_secret': u'abcdef', 'x': 1}", "{'client_secret': u'#', 'x': 1}"),
-    ("Config(password=hunter2, user=bob)", "Config(password=#, user=bob)"),
-    ("{Password:hunter2 User:bob}", "{Password:# User:bob}"),
-    (":password=>\"hunter2\", :n=>1", ":password=>\"#\", :n=>1"),
-    ("<password>hunter2</password>", "<password>#</password>"),
-    ("  password: swordfish", "  password: #"),
-    ("mysql --password hunter2 -h db", "mysql --password # -h db"),
-    (
-        "GET /cb?access_token=abcd1234efgh&state=1 HTTP/1.1",
-        "GET /cb?access_token=#&state=1 HTTP/1.1",
-    ),
-    (
-        "\x1b[31mpassword\x1b[0m=\x1b[1mhunter2\x1b[0m ok",
-        "\x1b[31mpassword\x1b[0m=\x1b[1m#\x1b[0m ok",
-    ),
-    ("pass\x1b[0mword=hunter2 x", "pass\x1b[0mword=# x"),
-    (
-        "AccountName=x;AccountKey=abcdEFGH1234/+==;Endpoint=y",
-        "AccountName=x;AccountKey=#;Endpoint=y",
-    ),
-    ("X-Api-Key: abcd1234efgh", "X-Api-Key: #"),
-    ("Authorization: Bearer abc.def-123", "Authorization: Bearer #"),
-    ("authorization: Basic dXNlcjpwYXNz", "authorization: Basic #"),
-    (r##"{"Authorization":["Bearer abcdef"],"n":1}"##, r##"{"Authorization":["Bearer #"],"n":1}"##),
-    (
-        r##"curl -H "Authorization: Token abc" http://x"##,
-        r##"curl -H "Authorization: Token #" http://x"##,
-    ),
-    ("('Authorization', 'Bearer abcdef')", "('Authorization', 'Bearer #')"),
-    ("Proxy-Authorization: Digest username=\"a\", response=\"b\"", "Proxy-Authorization: Digest #"),
-    ("Authorization: s3cr3tvalue", "Authorization: #"),
-    ("got Bearer abcdef1234567890 from client", "got Bearer # from client"),
-    ("Cookie: sid=abc; theme=dark", "Cookie: #"),
-    ("Set-Cookie: sid=abc; Path=/; HttpOnly", "Set-Cookie: #"),
-    (r##"{"cookie":"sid=abc; a=b","n":1}"##, r##"{"cookie":"#","n":1}"##),
-    ("postgres://app:hunter2@db:5432/x", "postgres://app:#@db:5432/x"),
-    ("redis://:hunter2@cache/0", "redis://:#@cache/0"),
-    ("amqp://u:p@ss@h/ and http://x/", "amqp://u:#@h/ and http://x/"),
-    ("\"https://u:pa/ss@h/x\"", "\"https://u:#@h/x\""),
-    (
-        "https://0123456789abcdef0123456789abcdef@o1.ingest.sentry.io/1",
-        "https://#@o1.ingest.sentry.io/1",
-    ),
-    (
-        "Exception: login failed password=hunter2\\n\\tat x",
-        "Exception: login failed password=#\\n\\tat x",
-    ),
-];
-
-#[test]
-fn what_names_and_headers_say_is_replaced_and_nothing_else() {
-    let mut redactor = redactor(&[]);
-    for (text, shown) in SHOWN.iter().copied() {
-        let (out, _) = line(&mut redactor, text);
-        let (head, tail) = shown.split_once('#').unwrap_or((shown, ""));
-        let tag = out.strip_prefix(head).and_then(|rest| rest.strip_suffix(tail));
-        assert!(tag.is_some_and(|tag| tag::is_tag(tag.as_bytes())), "{text}\n{out}");
-    }
-}
-
-#[test]
-fn sentences_and_references_stay() {
-    let mut redactor = redactor(&[]);
-    for text in [
-        "Failed password for invalid user admin from 10.0.0.1 port 22 ssh2",
-        "Access denied for user 'x'@'h' (using password: YES)",
-        "password: must be at least 8 characters",
-        "Invalid token: expired",
-        "unexpected token: '<' at 3",
-        "max_tokens=4096 tokens=12345678901234567890",
-        "password=${DB_PASSWORD} token={{ token }} secret=<secret> pwd=***",
-        "PWD=/home/app OLDPWD=/srv",
-        r#"{"password":null,"token":"","secret":false}"#,
-        "cache_key=user:12345678 partition_key=99887766554433",
-        "http://host:8080/path/user@example.com",
-        "git@github.com:a/b.git ssh://git@github.com/a",
-        "mail to a@b.c",
-        "cookie: disabled",
-        "Authorization: required",
-        "Basic authentication is on",
-        "bearer of bad news 2026",
-        "blk_4111111111111111 served",
-        "order 4111111111111112",
-        "expected -----BEGIN PRIVATE KEY----- but found this",
-        "------------------------------",
-        "AKIA is a prefix",
-        "eyJ is too",
-        "password_file=/run/secrets/db",
-        "sort key -keyword a_keyboard",
-        "token=Token{a64f992 x}}",
-        "bad token: android.os.BinderProxy@2bd79ce",
-        "token bucket: 12",
-        "TokenRefreshed at 10:00",
-        "http://a/b?c=d:e@f",
-    ] {
-        assert_eq!(line(&mut redactor, text), (text.to_owned(), vec![]));
-    }
 }
 
 const PEM: &str = "-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA7bq1\n\nabcd/efgh+ijkl==\n-----END RSA PRIVATE KEY-----\n";
@@ -352,11 +256,42 @@ fn half_a_secret_at_a_cut_is_hidden() {
         ("x -----BEGIN PRIVATE KEY-----\\nMII", "MII"),
     ] {
         let out = cut(text).unwrap_or_else(|| panic!("{text} is hidden"));
-        assert!(!out.contains(half), "{out}");
+        assert!(!out.contains(half) && out != "[redacted:unscanned]", "{out}");
     }
     for text in ["nothing here", "http://host:80", "xxxxxxxxxxxx", "12 34"] {
         assert_eq!(cut(text), None, "{text}");
     }
+}
+
+#[test]
+fn a_secret_across_the_end_of_what_was_handed_on_is_found() {
+    let mut redactor = redactor(&[b"correct horse battery"]);
+    let mut rest = |before: &str, text: &str| {
+        let mut pem = PemBlock::default();
+        let (before, line) = (before.as_bytes(), text.as_bytes());
+        let out = redactor.rest_of_line(before, line, false, &mut pem, |_| {});
+        (out.map(|out| String::from_utf8_lossy(out).into_owned()), pem.is_open())
+    };
+    for (before, text) in [
+        ("with the correct hor", "se battery x"),
+        ("a ghp_abcdefghij01234567", "89abcdefghij012345 x"),
+        ("DB_PASSWORD=", "hunter2 x"),
+        ("DB_PASSWORD=hunt", "er2 x"),
+        ("Authorization: Bear", "er abcdef1234567890 x"),
+        ("\x1b[31mpassword\x1b[0m=", "\x1b[1mhunter2\x1b[0m x"),
+    ] {
+        let (out, _) = rest(before, text);
+        let out = out.unwrap_or_else(|| panic!("{before}|{text}"));
+        assert!(out.contains("[redacted:") && out.ends_with(" x"), "{out}");
+        assert!(
+            !["hunt", "er2", "012345", "battery", "abcdef"].iter().any(|half| out.contains(half)),
+            "{out}"
+        );
+    }
+    assert_eq!(rest("password=hunter2 and", " more"), (None, false), "it is not told twice");
+    assert_eq!(rest("1234 ", "card 4111111111111111").0.map(|out| out.len()), Some(5 + 20));
+    let (out, is_open) = rest("-----BEGIN RSA PRI", "VATE KEY-----");
+    assert!(out.is_some_and(|out| out.starts_with("[redacted:pem:")) && is_open);
 }
 
 #[test]

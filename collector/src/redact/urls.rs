@@ -1,4 +1,4 @@
-//! Credentials in URLs: `scheme://user:password@host`.
+//! Credentials in URLs: `scheme://user:password@host`, and the signature of one that grants access.
 
 use super::kind::Kind;
 use super::scan::{Scan, Span};
@@ -12,6 +12,8 @@ const URL_BYTES_MIN: usize = 4;
 const ASKED_MAX: u32 = 8;
 /// A user without a password is a token from this length on, if it has digits.
 const TOKEN_BYTES_MIN: usize = 16;
+/// The shortest signature is that of 20 bytes in base64.
+const SIGNATURE_BYTES_MIN: usize = 27;
 
 /// The credentials before each `@` of the text.
 pub(super) fn find(scan: &mut Scan<'_>) {
@@ -77,6 +79,36 @@ fn push(scan: &mut Scan<'_>, start: usize, end: usize) {
     }
 }
 
+/// The first colon between a user and a password, plain or encoded.
+fn colon(userinfo: &[u8]) -> Option<usize> {
+    memchr::memchr2_iter(b':', b'%', userinfo).find(|at| {
+        let rest = &userinfo[*at..];
+        rest[0] == b':' || rest.get(..3).is_some_and(|code| code.eq_ignore_ascii_case(b"%3A"))
+    })
+}
+
+/// The signature of a URL (Azure's `sig`, those of Amazon and Google), of whose name the literal from
+/// `name` to `start` is the end.
+pub(super) fn find_signature(scan: &mut Scan<'_>, name: usize, start: usize) {
+    let text = scan.text;
+    let is_long_name = text[name] == b'i';
+    let name = name - usize::from(is_long_name && name > 0);
+    // A parameter, also where JSON has escaped its `&`, or the end of `X-Amz-Signature`.
+    let is_parameter = [&b"&"[..], b"?", b";", b"\\u0026", b"-", b"%26"]
+        .iter()
+        .any(|before| text[..name].ends_with(before));
+    let is_part = |byte: &&u8| {
+        byte.is_ascii_alphanumeric()
+            || matches!(byte, b'%' | b'+' | b'/' | b'=' | b'_' | b'-' | b'~')
+    };
+    let end = start + text[start..].iter().take_while(is_part).count();
+    scan.spend(end - start);
+    let is_cut = scan.open && end == text.len() && end > start;
+    if is_parameter && (end - start >= SIGNATURE_BYTES_MIN || is_cut) {
+        scan.push(Span::new(start, end, Kind::Url));
+    }
+}
+
 /// Where the secret of credentials begins; `None` if they have none.
 fn secret(text: &[u8], start: usize, end: usize) -> Option<usize> {
     let userinfo = &text[start..end];
@@ -85,14 +117,14 @@ fn secret(text: &[u8], start: usize, end: usize) -> Option<usize> {
     }
     let is_cut = end == text.len();
     let slash = memchr::memchr3(b'/', b'?', b'#', userinfo).unwrap_or(userinfo.len());
-    let secret = match memchr::memchr(b':', userinfo) {
+    let secret = match colon(userinfo) {
         Some(colon) if slash < colon => return None,
         Some(colon) => {
             let is_port = userinfo[colon + 1..slash].iter().all(u8::is_ascii_digit);
             if is_port && (slash < userinfo.len() || is_cut) {
                 return None;
             }
-            start + colon + 1
+            start + colon + if userinfo[colon] == b':' { 1 } else { b"%3A".len() }
         }
         None if slash < userinfo.len() || userinfo.len() < TOKEN_BYTES_MIN => return None,
         None if !userinfo.iter().any(u8::is_ascii_digit) || is_cut => return None,

@@ -101,6 +101,53 @@ fn a_secret_that_a_rotation_or_two_writes_cut_is_found() {
     f.assert_complete(&out(".1"));
 }
 
+/// A secret, and what stands before it.
+const SPLIT: [(&str, &str); 8] = [
+    ("value: ", "correct horse battery"),
+    ("cloning with ", "ghp_abcdefghij0123456789abcdefghij012345"),
+    ("key SG.abcdefghij012345678901.", "abcdefghij0123456789abcdefghij0123456789abc"),
+    ("DB_PASSWORD=", "hunter2hunter2"),
+    ("> Authorization: Bearer ", "a1b2c3d4e5f6g7h8"),
+    ("postgres://app:", "url-pass-word-5@db/x"),
+    ("jwt ", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.abcdefghijklmnop"),
+    ("card ", "4111 1111 1111 1111"),
+];
+
+/// Bytes of a secret that may be seen of it.
+const SEEN_MAX: usize = 6;
+
+#[test]
+fn a_line_that_was_handed_on_half_shows_no_half_of_a_secret_when_it_goes_on() {
+    for (n, (before, secret)) in SPLIT.into_iter().enumerate() {
+        let line = format!("{before}{secret} after");
+        for cut in (1..line.len()).step_by(3) {
+            let mut f = Fixture::new();
+            f.kill();
+            let path = f.path("secrets");
+            fs::write(&path, "correct horse battery\n").expect("write");
+            f.config.secret_files = vec![path];
+            f.start();
+            f.append(&out(""), "first\n");
+            f.append(&out(""), &line[..cut]);
+            f.wait(Duration::from_secs(61));
+            assert_eq!(f.stdout().len(), 2, "{cut} of '{line}' is handed on");
+            if (n + cut) % 2 == 0 {
+                f.restart();
+            }
+            f.append(&out(""), format!("{}\nnext\n", &line[cut..]));
+            f.pump();
+            let lines = f.stdout();
+            assert_eq!((lines.len(), &lines[3][..]), (4, "next"), "{lines:?}");
+            for piece in secret.as_bytes().windows(SEEN_MAX) {
+                let piece = String::from_utf8_lossy(piece).into_owned();
+                let is_seen = lines.iter().any(|line| line.contains(&piece));
+                assert!(!is_seen, "'{piece}' at {cut}: {lines:?}");
+            }
+            f.assert_complete(&out(""));
+        }
+    }
+}
+
 #[test]
 fn a_secret_that_the_longest_line_cuts_shows_no_half() {
     let secret = "ghp_abcdefghij0123456789abcdefghij012345";

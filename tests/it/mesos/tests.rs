@@ -4,6 +4,7 @@ use super::answers::{RUNNING_AT, containers, sawtooth, state};
 use super::server::{Mood, Server};
 use super::work_dir::{AGENT, CHECKOUT, ETL, Expected, MARATHON, WorkDir, out_of_memory};
 use crate::node::{Node, Setup, assert_same_bytes, eventually};
+use crate::redaction::places::on_disk;
 
 const RUNNING: [(&str, f64); 1] = [("TASK_RUNNING", RUNNING_AT)];
 const DIED_AT: f64 = RUNNING_AT + 3600.25;
@@ -86,6 +87,73 @@ fn events_say_why_a_task_died_once_also_through_kill_9() {
     let (_, body) = node.get("/loki/api/v1/query", &[("query", &query), ("time", &around)]);
     let answer: serde_json::Value = serde_json::from_slice(&body).unwrap();
     assert_eq!(answer["data"]["result"][0]["value"][1], "1", "{answer}");
+}
+
+/// What leaks in messages, names and labels.
+const LEAKS: [&str; 5] = [
+    "hunter2hunter2",
+    "correct horse battery",
+    "label-pass-word-1",
+    "swordfish and more",
+    "MIIEabcdefgh",
+];
+
+#[test]
+fn no_secret_of_what_an_agent_tells_is_kept() {
+    let work = WorkDir::new();
+    let secrets = work.temp().join("secrets");
+    std::fs::write(&secrets, "correct horse battery\n").unwrap();
+    let mut told = state(&[RUNNING[0], ("TASK_FAILED", DIED_AT)], true);
+    let task = &mut told["frameworks"][0]["completed_executors"][1]["tasks"][0];
+    assert_eq!(task["id"], CHECKOUT);
+    task["statuses"][1]["message"] = "cannot start: password=hunter2hunter2\n\
+        -----BEGIN PRIVATE KEY-----\nMIIEabcdefgh\n-----END PRIVATE KEY-----\nsaid the executor"
+        .into();
+    task["name"] = "with the correct horse battery".into();
+    task["labels"] = serde_json::json!([
+        {"key": "team", "value": "git clone https://u:label-pass-word-1@h/"},
+        {"key": "DB_PASSWORD", "value": "swordfish and more"}]);
+    let text = told.to_string();
+    assert!(LEAKS.iter().all(|leak| text.contains(leak)), "the agent tells them all: {text}");
+    let server = Server::start(told, containers());
+    let setup = setup(&work, &server.url())
+        .arg("--task-label", "DB_PASSWORD")
+        .arg("--secret-file", &secrets)
+        .arg("--seal-interval", "1s")
+        .says("trace");
+    let node = setup.start();
+    let events = r#"{container="c1", stream="events"}"#;
+    let death = format!(r#"{events} |= "said the executor""#);
+    eventually("the death", || node.count(&death), |found| *found == 1);
+    let labelled = r#"{container="c1", stream="stdout", DB_PASSWORD=~".+"}"#;
+    eventually("labels", || node.count(labelled), |found| *found > 0);
+    let clean = |place: &str, bytes: &[u8]| {
+        for leak in LEAKS {
+            assert!(memchr::memmem::find(bytes, leak.as_bytes()).is_none(), "{leak} in {place}");
+        }
+    };
+    for (path, name, value) in [
+        ("/api/v1/export", "query", events),
+        ("/loki/api/v1/series", "match[]", events),
+        ("/loki/api/v1/label/team/values", "", ""),
+        ("/loki/api/v1/label/task_name/values", "", ""),
+        ("/api/v1/why", "q", "c1"),
+        ("/metrics", "", ""),
+    ] {
+        clean(path, &node.get(path, &[(name, value)]).1);
+    }
+    let exported = String::from_utf8(node.export(events)).unwrap();
+    assert!(
+        exported.contains("[redacted:pair:") && exported.contains("[redacted:pem:"),
+        "{exported}"
+    );
+    assert!(node.metric("sawlog_collector_redacted_total") >= 4.0);
+    clean("standard error", node.log().as_bytes());
+    assert_eq!(node.terminate(), Some(0));
+    let files = on_disk(&setup.data);
+    let generated = files.iter().filter(|(name, _)| name.contains("generated/")).count();
+    assert!(generated > 0, "events are files");
+    files.iter().for_each(|(name, bytes)| clean(name, bytes));
 }
 
 #[test]
