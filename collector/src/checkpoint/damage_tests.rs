@@ -5,6 +5,7 @@ use std::path::Path;
 use super::history::GenerationRef;
 use super::record::tests::progress;
 use super::*;
+use crate::tail_hash::Held;
 
 const RECORD: usize = 128;
 const FILES: [&str; 2] = ["checkpoints", "generations"];
@@ -19,8 +20,8 @@ fn write(dir: &Path) {
     for inode in 1..=3 {
         checkpoints.advance(progress(inode, 10 * inode), 0);
     }
-    checkpoints.history.note_truncation(&generation(1, 2), 7, 0);
-    checkpoints.history.note_copy(&generation(2, 0), generation(1, 1), 0);
+    checkpoints.history.note_truncation(&generation(1, 2), None, 7, 0);
+    checkpoints.history.note_copy(&generation(2, 0), generation(1, 1), Held::UNKNOWN, 0);
     checkpoints.history.flush().expect("flush");
     checkpoints.flush(0).expect("flush");
 }
