@@ -56,13 +56,13 @@ pub struct Config {
     /// How long a batch waits for more runs after its first.
     pub linger: Duration,
     /// How often directories that cannot be watched are listed; watched ones are checked at a
-    /// thirtieth of this rate.
+    /// sixth of this rate.
     pub rescan_every: Duration,
     /// How long a directory whose log files are being renamed is listed again and again, before the
     /// files' birth times decide on their order. What is found meanwhile is open, but not read.
     pub relist_for: Duration,
     /// How often the sizes of open files that no watch covers are looked at; covered ones are
-    /// checked at a three-hundredth of this rate.
+    /// checked at a sixtieth of this rate.
     pub sweep_every: Duration,
     /// The least time between two writes of checkpoints.
     pub checkpoint_every: Duration,

@@ -89,6 +89,9 @@ impl Tree {
             self.mark_all(children);
         }
         let watch = self.watches.add(id, directory, &path);
+        if watch.is_none() {
+            self.uncertain.insert(id);
+        }
         if let Some(node) = self.nodes.get_mut(&id) {
             node.watch = watch;
         }
@@ -97,6 +100,7 @@ impl Tree {
     fn unwatch(&mut self, id: NodeId) {
         if let Some(watch) = self.nodes.get_mut(&id).and_then(|node| node.watch.take()) {
             self.watches.remove(watch, id);
+            self.uncertain.insert(id);
         }
     }
 
@@ -157,6 +161,7 @@ impl Tree {
         }
         let Some(node) = self.nodes.get_mut(&id) else { return };
         node.listed = None;
+        self.uncertain.insert(id);
         let gone = matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
             || error.raw_os_error() == Some(libc::ELOOP);
         if gone && node.parent.is_some() {

@@ -1,6 +1,10 @@
 //! Which directories are to be listed, and which of them first.
 
+use super::node::Node;
 use super::{NodeId, Tree};
+
+/// Directories that are looked at before something else is listed.
+const CHECKS_AT_ONCE: usize = 256;
 
 /// Which directories a rescan lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +40,7 @@ impl Tree {
     pub(crate) fn distrust(&mut self, id: NodeId) {
         if let Some(node) = self.nodes.get_mut(&id) {
             node.listed = None;
+            self.uncertain.insert(id);
         }
     }
 
@@ -78,32 +83,51 @@ impl Tree {
                 return Some(id);
             }
         }
+        self.next_changed()
+    }
+
+    /// The next directory that changed without the kernel having told, among those that are looked
+    /// at in one go.
+    fn next_changed(&mut self) -> Option<NodeId> {
+        for _ in 0..CHECKS_AT_ONCE {
+            let id = self.unchecked.pop_front()?;
+            let Some(node) = self.nodes.get(&id) else { continue };
+            self.metrics.load.directory_checks.inc();
+            if node.is_changed() {
+                return Some(id);
+            }
+        }
         None
     }
 
-    /// Whether any directory waits to be listed.
+    /// Whether any directory waits to be listed, or to be looked at.
     pub(crate) fn is_dirty(&self) -> bool {
-        !self.urgent.is_empty() || !self.routine.is_empty()
+        !self.urgent.is_empty() || !self.routine.is_empty() || !self.unchecked.is_empty()
     }
 
-    /// Marks the directories that are due.
+    /// Marks the directories that are due, and has those checked that may have changed.
     pub(crate) fn rescan(&mut self, which: Rescan) {
-        let mut due = Vec::new();
-        for (id, node) in &mut self.nodes {
-            let is_due = match which {
-                Rescan::Unwatched => node.watch.is_none() || node.listed.is_none(),
-                Rescan::Changed => node.watch.is_none() || node.is_changed(),
-                Rescan::EventsLost => {
-                    node.watch.is_none() || !node.memory.settled.is_empty() || node.is_changed()
-                }
-            };
-            if is_due && !std::mem::replace(&mut node.dirty, true) {
-                due.push(*id);
-            }
+        let nodes = &self.nodes;
+        self.uncertain.retain(|id| nodes.get(id).is_some_and(Node::is_uncertain));
+        let mut due: Vec<NodeId> = self.uncertain.iter().copied().collect();
+        if which == Rescan::EventsLost {
+            let finished = nodes.iter().filter(|(_, node)| !node.memory.settled.is_empty());
+            due.extend(finished.map(|(id, _)| *id));
+        }
+        if which != Rescan::Unwatched && self.unchecked.is_empty() {
+            let mut all: Vec<NodeId> = nodes.keys().copied().collect();
+            all.sort_unstable();
+            self.unchecked.extend(all);
         }
         // Parents first: their numbers are smaller.
         due.sort_unstable();
-        self.routine.extend(due);
+        for id in due {
+            if let Some(node) = self.nodes.get_mut(&id)
+                && !std::mem::replace(&mut node.dirty, true)
+            {
+                self.routine.push_back(id);
+            }
+        }
     }
 
     pub(super) fn mark_all(&mut self, ids: Vec<NodeId>) {

@@ -39,6 +39,10 @@ pub(crate) struct Tree {
     urgent: VecDeque<NodeId>,
     /// To be listed when there is nothing urgent.
     routine: VecDeque<NodeId>,
+    /// To be listed if they changed, when there is nothing else to list.
+    unchecked: VecDeque<NodeId>,
+    /// Those that are unwatched or not completely read, and some that no longer are.
+    uncertain: HashSet<NodeId>,
     /// Streams whose directory is gone.
     orphans: Vec<StreamId>,
     /// Directories that, or whose files, could not be opened for want of descriptors.
@@ -56,6 +60,8 @@ impl Tree {
             watches: Watches::new(metrics.clone()),
             urgent: VecDeque::new(),
             routine: VecDeque::new(),
+            unchecked: VecDeque::new(),
+            uncertain: HashSet::new(),
             orphans: Vec::new(),
             starved: HashSet::new(),
             warned_of_descriptors: false,
@@ -85,6 +91,7 @@ impl Tree {
             urgent: false,
         };
         self.nodes.insert(id, node);
+        self.uncertain.insert(id);
         self.mark(id);
         id
     }

@@ -9,7 +9,7 @@ use sawlog_transport::StreamId;
 
 use super::NodeId;
 use super::names::Memory;
-use crate::identity::{InodeKey, facts_of_path};
+use crate::identity::{InodeKey, facts_behind, facts_of_path};
 use crate::place::Place;
 
 /// A directory.
@@ -36,10 +36,15 @@ pub(super) struct Node {
 impl Node {
     /// Whether a listing could find something new.
     pub(super) fn is_changed(&self) -> bool {
-        let Ok(found) = facts_of_path(&self.path) else { return true };
-        // A root may be a symlink, whose own times tell nothing.
-        self.parent.is_none()
-            || self.directory != Some(found.key)
-            || self.listed != Some((found.modified, true))
+        // Of all directories only a root may be a symlink.
+        let is_root = self.parent.is_none();
+        let found = if is_root { facts_behind(&self.path) } else { facts_of_path(&self.path) };
+        let Ok(found) = found else { return true };
+        self.directory != Some(found.key) || self.listed != Some((found.modified, true))
+    }
+
+    /// Whether the kernel does not tell what happens there, or not all of it could be read.
+    pub(super) fn is_uncertain(&self) -> bool {
+        self.watch.is_none() || self.listed.is_none()
     }
 }
