@@ -53,6 +53,7 @@ impl Tree {
         let Some(node) = self.nodes.get_mut(&id) else { return Ok(None) };
         node.memory.keep_only(&present);
         node.listed = Some((found.modified, now.saturating_sub(found.modified) > CLOCK_TICK_MAX));
+        node.unchanged = 0;
         node.warned = false;
         self.set_children(id, &path, &place, children);
         Ok(Some(Listing { directory, path, place, logs }))

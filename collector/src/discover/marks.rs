@@ -5,13 +5,18 @@ use super::{NodeId, Tree};
 
 /// Directories that are looked at before something else is listed.
 const CHECKS_AT_ONCE: usize = 256;
+/// A watched directory that was found unchanged so many times in a row is checked more rarely…
+const STILL_AFTER: u32 = 2;
+/// … at every so many checks, each time others: so far the kernel has told of everything there.
+const STILL_EVERY: u64 = 10;
 
 /// Which directories a rescan lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rescan {
     /// Those of which the kernel does not tell, and those that could not be read completely.
     Unwatched,
-    /// Also those that changed without the kernel having told.
+    /// Also those that changed without the kernel having told. Directories that have not changed for
+    /// some checks have their turn at every tenth.
     Changed,
     /// Also those in which a finished file may have grown.
     EventsLost,
@@ -91,11 +96,12 @@ impl Tree {
     fn next_changed(&mut self) -> Option<NodeId> {
         for _ in 0..CHECKS_AT_ONCE {
             let id = self.unchecked.pop_front()?;
-            let Some(node) = self.nodes.get(&id) else { continue };
+            let Some(node) = self.nodes.get_mut(&id) else { continue };
             self.metrics.load.directory_checks.inc();
             if node.is_changed() {
                 return Some(id);
             }
+            node.unchanged = node.unchanged.saturating_add(1);
         }
         None
     }
@@ -111,13 +117,20 @@ impl Tree {
         self.uncertain.retain(|id| nodes.get(id).is_some_and(Node::is_uncertain));
         let mut due: Vec<NodeId> = self.uncertain.iter().copied().collect();
         if which == Rescan::EventsLost {
+            self.unchecked.clear();
             let finished = nodes.iter().filter(|(_, node)| !node.memory.settled.is_empty());
             due.extend(finished.map(|(id, _)| *id));
         }
         if which != Rescan::Unwatched && self.unchecked.is_empty() {
-            let mut all: Vec<NodeId> = nodes.keys().copied().collect();
-            all.sort_unstable();
-            self.unchecked.extend(all);
+            self.checks += 1;
+            let (checks, is_full) = (self.checks, which == Rescan::EventsLost);
+            let wanted = nodes.iter().filter(|(id, node)| {
+                let is_its_turn = (**id + checks).is_multiple_of(STILL_EVERY);
+                is_full || node.unchanged < STILL_AFTER || is_its_turn
+            });
+            let mut wanted: Vec<NodeId> = wanted.map(|(id, _)| *id).collect();
+            wanted.sort_unstable();
+            self.unchecked.extend(wanted);
         }
         // Parents first: their numbers are smaller.
         due.sort_unstable();

@@ -41,6 +41,8 @@ pub(crate) struct Tree {
     routine: VecDeque<NodeId>,
     /// To be listed if they changed, when there is nothing else to list.
     unchecked: VecDeque<NodeId>,
+    /// How often all were to be checked: whose turn it is of those that stay the same.
+    checks: u64,
     /// Those that are unwatched or not completely read, and some that no longer are.
     uncertain: HashSet<NodeId>,
     /// Streams whose directory is gone.
@@ -61,6 +63,7 @@ impl Tree {
             urgent: VecDeque::new(),
             routine: VecDeque::new(),
             unchecked: VecDeque::new(),
+            checks: 0,
             uncertain: HashSet::new(),
             orphans: Vec::new(),
             starved: HashSet::new(),
@@ -86,6 +89,7 @@ impl Tree {
             logs: HashMap::new(),
             memory: Memory::default(),
             listed: None,
+            unchanged: 0,
             warned: false,
             dirty: false,
             urgent: false,

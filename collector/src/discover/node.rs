@@ -27,6 +27,8 @@ pub(super) struct Node {
     /// The directory's modification time at the last listing, and whether another change at that
     /// very time was impossible by then: two changes can share one tick of the clock.
     pub(super) listed: Option<(i64, bool)>,
+    /// How often in a row it was found as it had been listed.
+    pub(super) unchanged: u32,
     pub(super) warned: bool,
     /// Whether it waits to be listed, and whether as urgent.
     pub(super) dirty: bool,
