@@ -13,7 +13,8 @@ pub(crate) const FILES: &str = "files";
 /// How long a stop may take.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Starts a collector of the files of a measurement.
+/// Starts a collector of the files of a measurement: the work directory of an agent if they look
+/// like one, plain files else.
 pub(crate) fn start(
     dir: &Path,
     redaction: bool,
@@ -21,11 +22,13 @@ pub(crate) fn start(
 ) -> (CollectorHandle, PathBuf) {
     let data = dir.join(format!("data-{}", std::process::id()));
     std::fs::create_dir(&data).expect("the folder is new");
-    let config = Config {
-        paths: vec![dir.join(FILES).join("*.log").to_string_lossy().into_owned()],
-        redaction,
-        ..Config::new(&data, "bench-host")
-    };
+    let mut config = Config { redaction, ..Config::new(&data, "bench-host") };
+    let files = dir.join(FILES);
+    if files.join("slaves").exists() {
+        config.mesos_work_dirs = vec![files];
+    } else {
+        config.paths = vec![files.join("*.log").to_string_lossy().into_owned()];
+    }
     let handle = Collector::start(config, producer, &Registry::new());
     (handle.expect("the collector starts"), data)
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo bench --bench collector                      all of it, 128 MB of each corpus
-//! cargo bench --bench collector -- rate              MB per CPU-second; also `idle`, `latency`
+//! cargo bench --bench collector -- rate              MB per CPU-second; also `latency`, `idle` (8 minutes)
 //! SAWLOG_BENCH_MB=8 cargo bench --bench collector    a smaller size; nothing is judged then
 //! ```
 //!
@@ -39,10 +39,10 @@ const TEST_MB: u64 = 4;
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    if let [flag, task, dir] = &args[..]
+    if let [flag, task, dir, rest @ ..] = &args[..]
         && flag == process::CHILD_FLAG
     {
-        run(task, Path::new(dir));
+        run(task, Path::new(dir), rest);
         return ExitCode::SUCCESS;
     }
     let is_bench = args.iter().any(|arg| arg == "--bench") && !args.iter().any(|a| a == "--test");
@@ -59,7 +59,7 @@ fn main() -> ExitCode {
         rate::measure(mb * 1_000_000, &mut verdicts);
     }
     if wanted("idle") {
-        idle::measure(&mut verdicts);
+        idle::measure(mb >= DEFAULT_MB, &mut verdicts);
     }
     if wanted("latency") {
         latency::measure();
@@ -68,12 +68,12 @@ fn main() -> ExitCode {
 }
 
 /// Does the work of a measured process.
-fn run(task: &str, dir: &Path) {
+fn run(task: &str, dir: &Path, rest: &[String]) {
     match task {
         "zstd" => rate::compress(dir),
         "plain" => rate::collect(dir, false),
         "redacted" => rate::collect(dir, true),
-        "idle" => idle::run(dir),
+        "idle" => idle::run(dir, rest),
         "alone" => latency::run_alone(dir),
         "beside" => latency::run_beside(dir),
         other => panic!("no task is called {other}"),

@@ -45,6 +45,12 @@ pub(crate) fn facts_at(directory: impl AsFd, name: &std::ffi::OsStr) -> io::Resu
     Ok(Facts::of(&statx(directory, name.as_bytes(), AtFlags::SYMLINK_NOFOLLOW, wanted)?))
 }
 
+/// The facts of what a path leads to through symlinks.
+pub(crate) fn facts_behind(path: &std::path::Path) -> io::Result<Facts> {
+    let wanted = StatxFlags::BASIC_STATS | StatxFlags::BTIME;
+    Ok(Facts::of(&statx(rustix::fs::CWD, path, AtFlags::empty(), wanted)?))
+}
+
 /// The facts of a path; a symlink's own.
 pub(crate) fn facts_of_path(path: &std::path::Path) -> io::Result<Facts> {
     facts_at(rustix::fs::CWD, path.as_os_str())

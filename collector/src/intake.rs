@@ -20,7 +20,7 @@ use crate::metrics::Metrics;
 use crate::order;
 use crate::place::Source;
 use crate::rotation;
-use crate::stream::Stream;
+use crate::stream::{Stream, is_busy};
 use crate::stream_text::StreamText;
 use crate::tail::TailFile;
 use crate::times::StreamTimes;
@@ -96,10 +96,21 @@ impl Intake<'_> {
         for log in names {
             let source = listing.place.source(&self.config.host, &listing.path, log);
             self.tree.set_stream(node, log, source.id);
-            self.name(&source, logs.get(log).unwrap_or(&none));
-            changed.push(source.id);
+            if self.name(&source, logs.get(log).unwrap_or(&none)) {
+                changed.push(source.id);
+            }
         }
+        changed.extend(logs.values().flatten().filter_map(|named| self.grown(&named.facts)));
         changed
+    }
+
+    /// The stream that has a file open which is not as it was looked at last. It may have been
+    /// written under a name of which the events tell us nothing.
+    fn grown(&self, found: &Facts) -> Option<StreamId> {
+        let id = self.streams.open.get(&found.key)?;
+        let files = &self.streams.by_id.get(id)?.files;
+        let file = files.iter().find(|file| file.key() == found.key)?;
+        (file.on_disk() != (found.size, found.modified)).then_some(*id)
     }
 
     /// What was seen of files that have no name any more, unless another name led to them.
@@ -364,16 +375,23 @@ impl Intake<'_> {
         })
     }
 
-    /// Gives a stream the labels, and its files the names, that they have now.
-    fn name(&mut self, source: &Source, named: &[Named]) {
-        let Some(stream) = self.streams.by_id.get_mut(&source.id) else { return };
+    /// Gives a stream the labels, and its files the names, that they have now; tells whether that may
+    /// bring it on. In a directory of many quiet files, one that comes or goes is no news to the others.
+    fn name(&mut self, source: &Source, named: &[Named]) -> bool {
+        let Some(stream) = self.streams.by_id.get_mut(&source.id) else { return false };
         stream.source.labels = source.labels.clone();
-        self.streams.unnamed.insert(source.id);
         stream.listings += 1;
+        let mut is_news = stream.head.is_some();
         for file in &mut stream.files {
             let name = named.iter().rev().find(|named| named.facts.key == file.key());
-            file.name = name.map(|named| (named.name.clone(), named.age));
+            let name = name.map(|named| (named.name.clone(), named.age));
+            is_news |= name != file.name || is_busy(file);
+            file.name = name;
         }
+        if stream.files.iter().any(|file| file.name.is_none()) {
+            self.streams.unnamed.insert(source.id);
+        }
+        is_news
     }
 }
 

@@ -1,5 +1,6 @@
 //! The loop: what happens in one turn, and in which order.
 
+mod lag;
 mod looking;
 mod opening;
 mod parking;
@@ -7,9 +8,10 @@ mod reading;
 mod remembering;
 mod sending;
 mod spilling;
+mod sweeping;
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
 use std::fs::File;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
@@ -35,6 +37,7 @@ use crate::schedule::Schedule;
 use crate::spill::{Pinned, Spool};
 use crate::status::Status;
 use crate::why::{ClosedFiles, View};
+use lag::Lag;
 
 /// What is read before the loop looks at everything else again, in bytes.
 const STEP_BYTES: i64 = 1024 * 1024;
@@ -78,16 +81,17 @@ pub(crate) struct Loop {
     /// Looks at files while nothing may be read.
     looks: Periodic,
     parkings: Periodic,
-    lag: Periodic,
+    lag_sums: Periodic,
     secret_files: Periodic,
     flushed_at: Duration,
     /// Bytes acknowledged when checkpoints were written last.
     flushed_bytes: u64,
     /// Names that could not be written are not tried again before this moment (monotonic).
     names_due: Duration,
+    lag: Lag,
     lag_bytes: u64,
-    /// Bytes read and acknowledged when the lag was summed up.
-    moved: (u64, u64),
+    /// Streams that are still to be checked in this sweep.
+    unchecked: VecDeque<StreamId>,
     /// For who asks why.
     closed_files: ClosedFiles,
     /// The kernel had more to tell than it could keep.
@@ -141,6 +145,11 @@ impl Loop {
         self.is_all_acknowledged() && self.in_flight.is_empty() && self.spool.is_empty()
     }
 
+    /// Whether directories or files wait to be looked at.
+    fn is_looking(&self) -> bool {
+        self.tree.is_dirty() || !self.unchecked.is_empty()
+    }
+
     /// Writes the checkpoints whatever the time.
     pub(crate) fn close(&mut self, now: Now) {
         self.flush_checkpoints(now);
@@ -176,7 +185,7 @@ impl Loop {
             bytes_acked: self.metrics.acked_bytes.get(),
             in_flight_bytes: self.in_flight.text_bytes() + self.batcher.text_bytes(),
             lag_bytes: self.lag_bytes,
-            at_rest: self.is_all_delivered() && self.schedule.is_empty() && !self.tree.is_dirty(),
+            at_rest: self.is_all_delivered() && self.schedule.is_empty() && !self.is_looking(),
         }
     }
 
@@ -205,21 +214,19 @@ impl Loop {
         self.metrics.in_flight_bytes.set(held as i64);
         let refused = self.refused().map_or(0, |refused| refused.bytes);
         self.metrics.load.refused_line_bytes.set(refused as i64);
-        let moved = (self.metrics.read_bytes.get(), self.metrics.acked_bytes.get());
         self.metrics.load.throttled_streams.set(self.rates.throttled() as i64);
         self.metrics.load.pinned_deleted_bytes.set(self.pinned.bytes() as i64);
-        let may_differ = moved != self.moved || !self.schedule.is_empty();
-        if may_differ && self.lag.due(now.monotonic).is_some() {
-            self.moved = moved;
-            let lags = self.streams.by_id.values().map(|stream| stream.lag(&self.checkpoints));
-            self.lag_bytes = lags.sum();
+        if self.lag.is_touched() && self.lag_sums.due(now.monotonic).is_some() {
+            let (streams, checkpoints) = (&self.streams.by_id, &self.checkpoints);
+            let of = |id| streams.get(&id).map_or(0, |stream| stream.lag(checkpoints));
+            self.lag_bytes = self.lag.total(of);
             self.metrics.lag_bytes.set(self.lag_bytes as i64);
         }
     }
 
     fn sleep(&self, now: Now) -> Duration {
         let may_read = !self.schedule.is_empty() && self.has_room();
-        if self.tree.is_dirty() || may_read || self.may_spill() {
+        if self.is_looking() || may_read || self.may_spill() {
             return Duration::ZERO;
         }
         let busy = !self.is_all_delivered() || !self.schedule.is_empty();

@@ -20,6 +20,8 @@ use crate::tail::{Copied, TailFile};
 use crate::times::StreamTimes;
 use crate::why::{Decision, Waits};
 
+pub(crate) use release::is_busy;
+
 /// How long a file that cannot be read is left alone.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
 

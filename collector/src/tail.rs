@@ -1,6 +1,7 @@
 //! One open log file: what it is, how far it was read, and whether it may still grow.
 
 mod generations;
+mod probe;
 
 use std::cell::RefCell;
 use std::ffi::OsString;
@@ -17,17 +18,11 @@ use crate::clock::Now;
 use crate::gz::Gz;
 use crate::identity::{Facts, InodeKey, facts};
 use crate::rotation::Age;
-use crate::sys::{self, Writers};
 use crate::tail_hash::{PrefixHash, TailHash};
 use crate::why::{Decisions, Waits};
 
 pub(crate) use generations::{Copied, Ended, Observed};
-
-/// How long the answer to "who writes?" is believed at first; doubled while the answer is "somebody".
-const PROBE_EVERY: Duration = Duration::from_millis(100);
-const PROBE_EVERY_MAX: Duration = Duration::from_secs(300);
-/// No directory tells when a file without a name is closed.
-const PROBE_UNNAMED_EVERY_MAX: Duration = Duration::from_secs(5);
+use probe::Probe;
 
 /// A file of a stream, held open: its descriptor stays good through renames and deletion.
 #[derive(Debug)]
@@ -90,20 +85,6 @@ pub(crate) struct TailFile {
     /// What its unread bytes wait for.
     pub waits: Option<Waits>,
     probe: Probe,
-}
-
-/// The last answer to "who writes?".
-#[derive(Clone, Copy, Debug)]
-struct Probe {
-    answer: Writers,
-    next: Duration,
-    pause: Duration,
-}
-
-impl Probe {
-    fn new() -> Self {
-        Self { answer: Writers::Unknown, next: Duration::ZERO, pause: PROBE_EVERY }
-    }
 }
 
 impl TailFile {
@@ -235,6 +216,13 @@ impl TailFile {
         Ok((found.size, found.modified) != self.on_disk())
     }
 
+    /// Whether the inode says what it said when it was observed, the number of its names too.
+    pub(crate) fn is_as_observed(&self) -> bool {
+        facts(&self.file).is_ok_and(|found| {
+            (found.size, found.modified) == self.on_disk() && found.links == self.facts.links
+        })
+    }
+
     /// The file was read to its end before it was closed, and has grown since: what it got is new.
     pub(crate) fn grew_since(&mut self, settled_size: u64) {
         self.caught_up = self.read_to == settled_size;
@@ -270,24 +258,6 @@ impl TailFile {
     /// How long the file has stayed the same.
     pub(crate) fn quiet_for(&self, now: Duration) -> Duration {
         now.saturating_sub(self.changed_at)
-    }
-
-    /// Whether anybody has the file open for writing, and when asking again may give another answer.
-    pub(crate) fn writers(&mut self, now: Duration) -> (Writers, Duration) {
-        let probe = &mut self.probe;
-        if now >= probe.next {
-            probe.answer = sys::writers(&self.file);
-            probe.next = now + probe.pause;
-            let longest =
-                if self.name.is_none() { PROBE_UNNAMED_EVERY_MAX } else { PROBE_EVERY_MAX };
-            probe.pause = (probe.pause * 2).min(longest);
-        }
-        (probe.answer, probe.next)
-    }
-
-    /// Somebody closed the file: who writes is an open question again.
-    pub(crate) fn closed_by_a_writer(&mut self) {
-        self.probe = Probe::new();
     }
 
     /// Reads into `buffer` from `from` on; fewer bytes than asked for mean the end of the file.
@@ -420,20 +390,5 @@ pub(crate) mod tests {
         assert_eq!(file.facts.size, 7);
         assert_eq!(file.observe(Duration::ZERO).expect("stat"), Observed::Truncated);
         assert_eq!(file.ended[0].size_seen, 4);
-    }
-
-    #[test]
-    fn asks_for_writers_ever_more_rarely() {
-        let dir = tempfile::tempdir().expect("temp dir");
-        let path = dir.path().join("f");
-        let writer = File::create(&path).expect("create");
-        let mut file = open(&path);
-        let at = Duration::from_millis;
-        assert_eq!(file.writers(at(0)), (Writers::Some, at(100)));
-        assert_eq!(file.writers(at(100)), (Writers::Some, at(300)));
-        drop(writer);
-        assert_eq!(file.writers(at(200)), (Writers::Some, at(300)));
-        file.closed_by_a_writer();
-        assert_eq!(file.writers(at(200)).0, Writers::None);
     }
 }

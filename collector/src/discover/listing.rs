@@ -53,6 +53,7 @@ impl Tree {
         let Some(node) = self.nodes.get_mut(&id) else { return Ok(None) };
         node.memory.keep_only(&present);
         node.listed = Some((found.modified, now.saturating_sub(found.modified) > CLOCK_TICK_MAX));
+        node.unchanged = 0;
         node.warned = false;
         self.set_children(id, &path, &place, children);
         Ok(Some(Listing { directory, path, place, logs }))
@@ -89,6 +90,9 @@ impl Tree {
             self.mark_all(children);
         }
         let watch = self.watches.add(id, directory, &path);
+        if watch.is_none() {
+            self.uncertain.insert(id);
+        }
         if let Some(node) = self.nodes.get_mut(&id) {
             node.watch = watch;
         }
@@ -97,6 +101,7 @@ impl Tree {
     fn unwatch(&mut self, id: NodeId) {
         if let Some(watch) = self.nodes.get_mut(&id).and_then(|node| node.watch.take()) {
             self.watches.remove(watch, id);
+            self.uncertain.insert(id);
         }
     }
 
@@ -157,6 +162,7 @@ impl Tree {
         }
         let Some(node) = self.nodes.get_mut(&id) else { return };
         node.listed = None;
+        self.uncertain.insert(id);
         let gone = matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
             || error.raw_os_error() == Some(libc::ELOOP);
         if gone && node.parent.is_some() {

@@ -1,13 +1,22 @@
 //! Which directories are to be listed, and which of them first.
 
+use super::node::Node;
 use super::{NodeId, Tree};
+
+/// Directories that are looked at before something else is listed.
+const CHECKS_AT_ONCE: usize = 256;
+/// A watched directory that was found unchanged so many times in a row is checked more rarely…
+const STILL_AFTER: u32 = 2;
+/// … at every so many checks, each time others: so far the kernel has told of everything there.
+const STILL_EVERY: u64 = 10;
 
 /// Which directories a rescan lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rescan {
     /// Those of which the kernel does not tell, and those that could not be read completely.
     Unwatched,
-    /// Also those that changed without the kernel having told.
+    /// Also those that changed without the kernel having told. Directories that have not changed for
+    /// some checks have their turn at every tenth.
     Changed,
     /// Also those in which a finished file may have grown.
     EventsLost,
@@ -36,6 +45,7 @@ impl Tree {
     pub(crate) fn distrust(&mut self, id: NodeId) {
         if let Some(node) = self.nodes.get_mut(&id) {
             node.listed = None;
+            self.uncertain.insert(id);
         }
     }
 
@@ -78,32 +88,59 @@ impl Tree {
                 return Some(id);
             }
         }
+        self.next_changed()
+    }
+
+    /// The next directory that changed without the kernel having told, among those that are looked
+    /// at in one go.
+    fn next_changed(&mut self) -> Option<NodeId> {
+        for _ in 0..CHECKS_AT_ONCE {
+            let id = self.unchecked.pop_front()?;
+            let Some(node) = self.nodes.get_mut(&id) else { continue };
+            self.metrics.load.directory_checks.inc();
+            if node.is_changed() {
+                return Some(id);
+            }
+            node.unchanged = node.unchanged.saturating_add(1);
+        }
         None
     }
 
-    /// Whether any directory waits to be listed.
+    /// Whether any directory waits to be listed, or to be looked at.
     pub(crate) fn is_dirty(&self) -> bool {
-        !self.urgent.is_empty() || !self.routine.is_empty()
+        !self.urgent.is_empty() || !self.routine.is_empty() || !self.unchecked.is_empty()
     }
 
-    /// Marks the directories that are due.
+    /// Marks the directories that are due, and has those checked that may have changed.
     pub(crate) fn rescan(&mut self, which: Rescan) {
-        let mut due = Vec::new();
-        for (id, node) in &mut self.nodes {
-            let is_due = match which {
-                Rescan::Unwatched => node.watch.is_none() || node.listed.is_none(),
-                Rescan::Changed => node.watch.is_none() || node.is_changed(),
-                Rescan::EventsLost => {
-                    node.watch.is_none() || !node.memory.settled.is_empty() || node.is_changed()
-                }
-            };
-            if is_due && !std::mem::replace(&mut node.dirty, true) {
-                due.push(*id);
-            }
+        let nodes = &self.nodes;
+        self.uncertain.retain(|id| nodes.get(id).is_some_and(Node::is_uncertain));
+        let mut due: Vec<NodeId> = self.uncertain.iter().copied().collect();
+        if which == Rescan::EventsLost {
+            self.unchecked.clear();
+            let finished = nodes.iter().filter(|(_, node)| !node.memory.settled.is_empty());
+            due.extend(finished.map(|(id, _)| *id));
+        }
+        if which != Rescan::Unwatched && self.unchecked.is_empty() {
+            self.checks += 1;
+            let (checks, is_full) = (self.checks, which == Rescan::EventsLost);
+            let wanted = nodes.iter().filter(|(id, node)| {
+                let is_its_turn = (**id + checks).is_multiple_of(STILL_EVERY);
+                is_full || node.unchanged < STILL_AFTER || is_its_turn
+            });
+            let mut wanted: Vec<NodeId> = wanted.map(|(id, _)| *id).collect();
+            wanted.sort_unstable();
+            self.unchecked.extend(wanted);
         }
         // Parents first: their numbers are smaller.
         due.sort_unstable();
-        self.routine.extend(due);
+        for id in due {
+            if let Some(node) = self.nodes.get_mut(&id)
+                && !std::mem::replace(&mut node.dirty, true)
+            {
+                self.routine.push_back(id);
+            }
+        }
     }
 
     pub(super) fn mark_all(&mut self, ids: Vec<NodeId>) {

@@ -39,6 +39,12 @@ pub(crate) struct Tree {
     urgent: VecDeque<NodeId>,
     /// To be listed when there is nothing urgent.
     routine: VecDeque<NodeId>,
+    /// To be listed if they changed, when there is nothing else to list.
+    unchecked: VecDeque<NodeId>,
+    /// How often all were to be checked: whose turn it is of those that stay the same.
+    checks: u64,
+    /// Those that are unwatched or not completely read, and some that no longer are.
+    uncertain: HashSet<NodeId>,
     /// Streams whose directory is gone.
     orphans: Vec<StreamId>,
     /// Directories that, or whose files, could not be opened for want of descriptors.
@@ -56,6 +62,9 @@ impl Tree {
             watches: Watches::new(metrics.clone()),
             urgent: VecDeque::new(),
             routine: VecDeque::new(),
+            unchecked: VecDeque::new(),
+            checks: 0,
+            uncertain: HashSet::new(),
             orphans: Vec::new(),
             starved: HashSet::new(),
             warned_of_descriptors: false,
@@ -80,11 +89,13 @@ impl Tree {
             logs: HashMap::new(),
             memory: Memory::default(),
             listed: None,
+            unchanged: 0,
             warned: false,
             dirty: false,
             urgent: false,
         };
         self.nodes.insert(id, node);
+        self.uncertain.insert(id);
         self.mark(id);
         id
     }

@@ -9,7 +9,7 @@ use sawlog_transport::StreamId;
 
 use super::NodeId;
 use super::names::Memory;
-use crate::identity::{InodeKey, facts_of_path};
+use crate::identity::{InodeKey, facts_behind, facts_of_path};
 use crate::place::Place;
 
 /// A directory.
@@ -27,6 +27,8 @@ pub(super) struct Node {
     /// The directory's modification time at the last listing, and whether another change at that
     /// very time was impossible by then: two changes can share one tick of the clock.
     pub(super) listed: Option<(i64, bool)>,
+    /// How often in a row it was found as it had been listed.
+    pub(super) unchanged: u32,
     pub(super) warned: bool,
     /// Whether it waits to be listed, and whether as urgent.
     pub(super) dirty: bool,
@@ -36,10 +38,15 @@ pub(super) struct Node {
 impl Node {
     /// Whether a listing could find something new.
     pub(super) fn is_changed(&self) -> bool {
-        let Ok(found) = facts_of_path(&self.path) else { return true };
-        // A root may be a symlink, whose own times tell nothing.
-        self.parent.is_none()
-            || self.directory != Some(found.key)
-            || self.listed != Some((found.modified, true))
+        // Of all directories only a root may be a symlink.
+        let is_root = self.parent.is_none();
+        let found = if is_root { facts_behind(&self.path) } else { facts_of_path(&self.path) };
+        let Ok(found) = found else { return true };
+        self.directory != Some(found.key) || self.listed != Some((found.modified, true))
+    }
+
+    /// Whether the kernel does not tell what happens there, or not all of it could be read.
+    pub(super) fn is_uncertain(&self) -> bool {
+        self.watch.is_none() || self.listed.is_none()
     }
 }

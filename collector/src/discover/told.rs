@@ -76,6 +76,7 @@ impl Tree {
         let Some(node) = self.nodes.get_mut(&id) else { return };
         if mask.contains(EventMask::IGNORED) {
             node.watch = None;
+            self.uncertain.insert(id);
         }
         let parent = node.parent;
         self.mark(id);

@@ -21,6 +21,8 @@ pub(crate) struct Load {
     pub parked_files: IntCounter,
     pub listings: IntCounter,
     pub turns: IntCounter,
+    pub file_checks: IntCounter,
+    pub directory_checks: IntCounter,
 }
 
 impl Load {
@@ -74,6 +76,14 @@ impl Load {
             )?,
             listings: counter("listings_total", "Directories listed")?,
             turns: counter("turns_total", "Looks at the files of a stream")?,
+            file_checks: counter(
+                "file_checks_total",
+                "Streams that were checked for changes of which the kernel did not tell",
+            )?,
+            directory_checks: counter(
+                "directory_checks_total",
+                "Directories that were checked for changes of which the kernel did not tell",
+            )?,
         })
     }
 }

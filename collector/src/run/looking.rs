@@ -7,7 +7,7 @@ use sawlog_transport::StreamId;
 use super::Loop;
 use crate::clock::Now;
 use crate::discover::{Change, NodeId, Rescan};
-use crate::intake::{Intake, Streams};
+use crate::intake::Intake;
 use crate::relabel;
 use crate::schedule::Class;
 use crate::tail::TailFile;
@@ -16,8 +16,6 @@ use crate::tail::TailFile;
 const STEP_DIRECTORIES: usize = 64;
 /// Watched directories are checked at every so many rescans.
 const RESCANS_WATCHED: u64 = 6;
-/// Open files in watched directories are checked at every so many sweeps.
-const SWEEPS_WATCHED: u64 = 60;
 
 impl Loop {
     pub(super) fn look_around(&mut self, now: Now) {
@@ -30,13 +28,9 @@ impl Loop {
             self.compact_checkpoints(now);
         }
         if let Some(count) = self.sweeps.due(now.monotonic) {
-            // At most once a sweep, lest a storm of events be answered by a storm of listings.
-            let events_lost = std::mem::take(&mut self.events_lost);
-            if events_lost {
-                self.tree.rescan(Rescan::EventsLost);
-            }
-            self.sweep(events_lost || count.is_multiple_of(SWEEPS_WATCHED), now);
+            self.sweep(count, now);
         }
+        self.check_streams(now);
         for stream in self.take_in(now) {
             self.account(stream, now);
             self.wake(stream, now);
@@ -101,24 +95,6 @@ impl Loop {
             }
             // The file was finished and closed, or is new.
             _ => self.tree.mark(*node),
-        }
-    }
-
-    /// Gives a turn to streams whose files no watch covers; with `all` to all.
-    fn sweep(&mut self, all: bool, now: Now) {
-        let due: Vec<StreamId> = if all || !self.tree.is_all_watched() {
-            self.streams.by_id.keys().copied().collect()
-        } else {
-            let Streams { by_id, unnamed, .. } = &mut self.streams;
-            unnamed.retain(|id| {
-                let files = by_id.get(id).map(|stream| &stream.files[..]).unwrap_or_default();
-                files.iter().any(|file| file.name.is_none())
-            });
-            unnamed.iter().copied().collect()
-        };
-        for id in due {
-            self.account(id, now);
-            self.wake(id, now);
         }
     }
 

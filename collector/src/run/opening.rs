@@ -1,12 +1,13 @@
 //! Opens the data directory and the roots, and puts a loop together.
 
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use sawlog_transport::Producer;
 
 use super::Loop;
+use super::lag::Lag;
 use crate::batcher::Batcher;
 use crate::checkpoint::Checkpoints;
 use crate::clock::Now;
@@ -87,13 +88,14 @@ impl Loop {
             sweeps: Periodic::new(config.sweep_every, now.monotonic),
             looks: Periodic::new(config.sweep_every, now.monotonic),
             parkings: Periodic::new(PARK_EVERY, now.monotonic),
-            lag: Periodic::new(LAG_EVERY, now.monotonic),
+            lag_sums: Periodic::new(LAG_EVERY, now.monotonic),
             secret_files: Periodic::new(SECRET_FILES_EVERY, now.monotonic),
             flushed_at: now.monotonic,
             flushed_bytes: metrics.acked_bytes.get(),
             names_due: now.monotonic,
+            lag: Lag::default(),
             lag_bytes: 0,
-            moved: (0, 0),
+            unchecked: VecDeque::new(),
             closed_files: ClosedFiles::default(),
             events_lost: false,
             _lock: lock,

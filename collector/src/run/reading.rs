@@ -15,6 +15,9 @@ use crate::schedule::{Class, QUANTUM, Round};
 use crate::stream::{Closed, Stream, Turn, Turned, Why};
 use crate::why::Decision;
 
+/// Streams that have their turn before the loop looks at everything else again.
+const STEP_TURNS: usize = 1024;
+
 /// How a round ended.
 enum Ended {
     /// The stream may have more.
@@ -33,7 +36,7 @@ impl Loop {
         }
         let mut budget = STEP_BYTES;
         // Each stream at most once a step, unless it has more to give.
-        let mut turns = self.schedule.len();
+        let mut turns = self.schedule.len().min(STEP_TURNS);
         while budget > 0 && turns > 0 && self.has_room() {
             turns -= 1;
             let Some(round) = self.schedule.next() else { break };
@@ -55,6 +58,7 @@ impl Loop {
                 turn.relist
             });
             self.streams.by_id.insert(id, stream);
+            self.lag.touch(id);
             if relist {
                 self.tree.look_for_copies(node);
             }

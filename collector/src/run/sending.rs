@@ -18,6 +18,7 @@ impl Loop {
                 self.checkpoints.advance(*progress, now.wall);
                 // A file that is read and now acknowledged may be closed.
                 self.wake(progress.stream, now);
+                self.lag.touch(progress.stream);
                 self.acknowledged(progress.stream, has_room, now);
             }
             self.metrics.acked_bytes.inc_by(batch.source_bytes);

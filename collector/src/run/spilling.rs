@@ -13,8 +13,9 @@ const SPILLING_BYTES_MAX: usize = 8 * 1024 * 1024;
 const STEP_STREAMS: usize = 64;
 
 impl Loop {
-    /// Notes what the deleted files of a stream hold.
+    /// Notes that a stream has changed, and what its deleted files hold.
     pub(super) fn account(&mut self, id: StreamId, now: Now) {
+        self.lag.touch(id);
         let Some(stream) = self.streams.by_id.get_mut(&id) else {
             self.pinned.set(id, Held::default());
             return;

@@ -52,8 +52,7 @@ impl Stream {
                 Ok(false) => Finished::Yes,
                 Ok(true) | Err(_) => Finished::AskAt(now),
             },
-            // The longer it was quiet, the rarer the question: most containers run for days.
-            (Writers::Some, again) => Finished::AskAt(again.max(now + file.quiet_for(now))),
+            (Writers::Some, _) => Finished::AskAt(file.ask_again(now)),
             (Writers::Unknown, _) if is_current => Finished::No,
             (Writers::Unknown, _) if now >= quiet_at => Finished::Yes,
             (Writers::Unknown, _) => Finished::AskAt(quiet_at),
@@ -76,6 +75,13 @@ impl Stream {
                 in_head.is_some_and(|head| head.holds(file) || head.continued_in == file.key());
             !is_busy(file) && !is_joined && is_acknowledged(file, checkpoints)
         })
+    }
+
+    /// Whether no turn would find anything to do: every file gives nothing for now, and is still as
+    /// it was when it was looked at last.
+    pub(crate) fn is_at_rest(&self, checkpoints: &Checkpoints) -> bool {
+        let resting = self.quiet_files(checkpoints).filter(|file| file.is_as_observed());
+        resting.count() == self.files.len()
     }
 
     /// Bytes in the files that are not acknowledged.
@@ -114,7 +120,7 @@ fn note_finished(file: &TailFile, turn: &mut Turn<'_, '_>) {
 }
 
 /// Whether something of a file is still to be read or decided, or only its descriptor leads to it.
-fn is_busy(file: &TailFile) -> bool {
+pub(crate) fn is_busy(file: &TailFile) -> bool {
     is_undecided(file) || file.unread() > 0 || file.inside_cut || file.name.is_none()
 }
 

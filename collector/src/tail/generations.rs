@@ -218,13 +218,13 @@ impl TailFile {
     /// Looks at the inode again; tells whether the file was truncated.
     pub(crate) fn observe(&mut self, now: Duration) -> io::Result<Observed> {
         let found = facts(&self.file)?;
+        self.facts.links = found.links;
         if let Some(gz) = &mut self.gz {
             let on_disk = (found.size, found.modified);
             if std::mem::replace(&mut gz.get_mut().on_disk, on_disk) != on_disk {
                 self.changed_at = now;
                 self.probe = Probe::new();
             }
-            self.facts.links = found.links;
             return Ok(Observed::Same);
         }
         let is_changed = std::mem::take(&mut self.is_unobserved)
