@@ -57,6 +57,7 @@ mod why;
 pub use collector_id::{IdentityError, Incarnation};
 pub use config::{Config, ConfigError};
 pub use envelope::Format;
+pub use journal::JournalSource;
 pub use mesos::{MesosConfig, MesosConfigError};
 pub use paths::{GlobError, matches_any};
 pub use rate::{OnLimit, RateRule};
