@@ -15,6 +15,7 @@ mod labels;
 mod meta;
 mod meta_files;
 mod metrics;
+mod nested;
 mod state;
 mod status;
 mod watcher;

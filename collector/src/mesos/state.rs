@@ -121,13 +121,13 @@ struct StatusJson {
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct ContainerStatusJson {
-    container_id: Option<ContainerIdJson>,
+pub(super) struct ContainerStatusJson {
+    pub(super) container_id: Option<ContainerIdJson>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct ContainerIdJson {
+pub(super) struct ContainerIdJson {
     value: Text,
     parent: Option<Box<ContainerIdJson>>,
 }
@@ -137,6 +137,30 @@ struct ContainerIdJson {
 struct LabelJson {
     key: Text,
     value: Text,
+}
+
+impl ContainerIdJson {
+    /// The outermost container, and the names on the way from there to this one.
+    pub(super) fn place(&self) -> (&str, Vec<&str>) {
+        let mut at = self;
+        let mut below = Vec::new();
+        while let Some(parent) = &at.parent {
+            below.push(at.value.0.as_str());
+            at = parent;
+        }
+        below.reverse();
+        (&at.value.0, below)
+    }
+}
+
+impl State {
+    /// The containers that run and have others nested in them, by their ids.
+    pub(super) fn live_pods(&self) -> HashMap<String, Ids> {
+        let is_pod =
+            |facts: &Facts| facts.is_pod || facts.tasks.iter().any(|task| !task.nested.is_empty());
+        let pods = self.seen.iter().filter(|seen| !seen.facts.ended && is_pod(&seen.facts));
+        pods.map(|seen| (seen.ids.container.clone(), seen.ids.clone())).collect()
+    }
 }
 
 /// Reads an answer. Bytes that are no UTF-8 are replaced: names are cut at bytes, not at characters.
@@ -251,14 +275,9 @@ fn ids_of_directory(directory: &str) -> Option<Ids> {
 
 /// The container of a task below the run's.
 fn nested(status: &StatusJson, container: &str) -> Option<String> {
-    let mut at = status.container_status.as_ref()?.container_id.as_ref()?;
-    let mut below = Vec::new();
-    while let Some(parent) = &at.parent {
-        below.push(at.value.0.as_str());
-        at = parent;
-    }
-    below.reverse();
-    (at.value.0 == container).then(|| below.join("."))
+    let id = status.container_status.as_ref()?.container_id.as_ref()?;
+    let (outermost, below) = id.place();
+    (outermost == container).then(|| below.join("."))
 }
 
 fn allow(labels: &List<LabelJson>, allowed: &[String]) -> BTreeMap<String, String> {

@@ -11,16 +11,18 @@ use parking_lot::Mutex;
 
 use super::client::{AskError, Client};
 use super::config::MesosConfig;
-use super::containers::{self, Surroundings};
+use super::containers::Surroundings;
 use super::events::Events;
 use super::facts::Ids;
-use super::generated::{GeneratedFiles, STATS};
+use super::generated::GeneratedFiles;
 use super::known::Metadata;
 use super::meta::Meta;
 use super::metrics::MesosMetrics;
 use super::state::{self, State};
 use crate::clock::Now;
 use crate::config::Config;
+
+mod statistics;
 
 /// How often what is of no more use is deleted.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
@@ -38,9 +40,12 @@ pub(crate) struct Watcher {
     files: GeneratedFiles,
     events: Events,
     around: Surroundings,
+    /// The live containers with others nested in them, by their ids.
+    pods: HashMap<String, Ids>,
     metrics: MesosMetrics,
     state_due: Duration,
     stats_due: Duration,
+    nested_due: Duration,
     sweep_due: Duration,
     /// Failures in a row to get `/state`.
     failures: u32,
@@ -74,9 +79,11 @@ impl Watcher {
             files: GeneratedFiles::new(&config.data_dir, metrics.clone()),
             events: Events::default(),
             around: Surroundings::default(),
+            pods: HashMap::new(),
             metrics,
             state_due: Duration::ZERO,
             stats_due: Duration::ZERO,
+            nested_due: Duration::ZERO,
             sweep_due: SWEEP_EVERY,
             failures: 0,
             outcomes: HashMap::new(),
@@ -190,6 +197,7 @@ impl Watcher {
     /// Takes over what was told, by the agent (`is_told`) or by its files, and writes what happened.
     fn learn(&mut self, state: State, is_told: bool, metadata: &Metadata, now: Now) {
         if is_told {
+            self.pods = state.live_pods();
             let requests = state.seen.iter().filter(|seen| !seen.facts.ended);
             self.around = Surroundings {
                 requests: requests.map(|seen| (seen.ids.key(), seen.resources)).collect(),
@@ -209,26 +217,6 @@ impl Watcher {
                 wanted.then(|| meta.updates(ids, task)).flatten()
             };
             if let Err(error) = self.events.write(&seen, &mut self.files, updates, now.wall) {
-                self.write_failed(&error);
-            }
-        }
-    }
-
-    fn poll_stats(&mut self, alive: &Mutex<bool>, now: Now) {
-        let answer = self.client.get("/containers").and_then(|body| {
-            containers::lines(&body, &self.around, now.wall)
-                .map_err(|error| self.malformed("/containers", &error))
-        });
-        self.note("/containers", answer.as_ref().err());
-        let alive = alive.lock();
-        if !*alive {
-            return;
-        }
-        for (ids, line) in answer.unwrap_or_default() {
-            if !self.metas.iter().any(|meta| has_sandbox(meta, &ids)) {
-                continue;
-            }
-            if let Err(error) = self.files.append(&ids, "", STATS, &line) {
                 self.write_failed(&error);
             }
         }

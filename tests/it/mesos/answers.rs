@@ -95,3 +95,23 @@ pub(super) fn containers() -> Value {
         "disk_used_bytes": 12_582_912, "net_rx_bytes": 7, "mem_limit_bytes": "Infinity"});
     json!([quiet, of(MARATHON, CHECKOUT, "c1")])
 }
+
+/// The same with what is nested, as calls tell it: its parents are in the status only. What shares the
+/// pod's cgroup is not measured by itself.
+pub(super) fn nested_containers() -> Value {
+    let of = |name: &str, statistics: Value| {
+        let id = json!({"value": name, "parent": {"value": "c2"}});
+        json!({"container_id": {"value": name}, "container_status": {"container_id": id},
+               "resource_statistics": statistics})
+    };
+    let measured = json!({"timestamp": 1_787_220_000.5, "cpus_user_time_secs": 12.5,
+        "mem_rss_bytes": 1_048_576, "cpus_limit": 1.0});
+    let shares = json!({"timestamp": 1_787_220_000.5, "mem_limit_bytes": 1_048_576});
+    let pod = json!({"framework_id": {"value": MARATHON}, "executor_id": {"value": CART},
+        "container_id": {"value": "c2"},
+        "container_status": {"container_id": {"value": "c2"}},
+        "resource_statistics": measured});
+    let check = of("check-7", measured.clone());
+    let containers = [pod, of("n1", measured), of("n2", shares), check];
+    json!({"type": "GET_CONTAINERS", "get_containers": {"containers": containers}})
+}

@@ -1,11 +1,13 @@
-//! The HTTP side of the agent: `/state` and `/containers`, and the ways in which agents fail.
+//! The HTTP side of the agent: `/state`, `/containers` and the call for what is nested, and the ways in which agents fail.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::Value;
+
+use super::answers::nested_containers;
 
 /// How the agent answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +28,8 @@ struct Told {
     /// What the header must be, if the agent asks who it is.
     authorization: Option<String>,
     questions: u64,
+    /// Whether calls are allowed, beside the old endpoints.
+    calls: bool,
 }
 
 /// A listening agent; its threads end with the test process.
@@ -40,7 +44,7 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap();
         let (mood, authorization, questions) = (Mood::Fine, None, 0);
-        let told = Told { mood, state, containers, authorization, questions };
+        let told = Told { mood, state, containers, authorization, questions, calls: true };
         let this = Self { addr, told: Arc::new(Mutex::new(told)) };
         let agent = this.clone();
         std::thread::spawn(move || {
@@ -68,6 +72,11 @@ impl Server {
         self.told.lock().unwrap().authorization = Some(authorization.to_owned());
     }
 
+    /// Calls are for others, as where only the endpoints that read are open.
+    pub(super) fn refuse_calls(&self) {
+        self.told.lock().unwrap().calls = false;
+    }
+
     /// Questions that came so far.
     pub(super) fn questions(&self) -> u64 {
         self.told.lock().unwrap().questions
@@ -80,18 +89,22 @@ impl Server {
     /// Answers one question and closes, which HTTP/1.1 allows.
     fn serve(&self, stream: &TcpStream) {
         let mut reader = BufReader::new(stream);
-        let (mut path, mut authorization) = (String::new(), None);
+        let (mut path, mut authorization, mut length) = (String::new(), None, 0);
         let mut line = String::new();
         while reader.read_line(&mut line).is_ok_and(|n| n > 2) {
             if path.is_empty() {
                 path = line.split(' ').nth(1).unwrap_or_default().to_owned();
-            } else if let Some((name, value)) = line.trim().split_once(": ")
-                && name.eq_ignore_ascii_case("authorization")
-            {
-                authorization = Some(value.to_owned());
+            } else if let Some((name, value)) = line.trim().split_once(": ") {
+                if name.eq_ignore_ascii_case("authorization") {
+                    authorization = Some(value.to_owned());
+                } else if name.eq_ignore_ascii_case("content-length") {
+                    length = value.parse().unwrap_or(0);
+                }
             }
             line.clear();
         }
+        // What is closed unread would take the answer along.
+        drop(std::io::copy(&mut reader.take(length), &mut std::io::sink()));
         self.told.lock().unwrap().questions += 1;
         while self.mood() == Mood::Hangs {
             std::thread::sleep(Duration::from_millis(20));
@@ -117,6 +130,8 @@ impl Server {
         let body = match path {
             "/state" => told.state.to_string().into_bytes(),
             "/containers" => told.containers.to_string().into_bytes(),
+            "/api/v1" if told.calls => nested_containers().to_string().into_bytes(),
+            "/api/v1" => return (403, Vec::new()),
             _ => return (404, Vec::new()),
         };
         if told.mood == Mood::CutsNames {
