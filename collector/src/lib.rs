@@ -52,6 +52,7 @@ mod sys;
 mod tail;
 mod tail_hash;
 mod trace_id;
+mod vanished;
 mod why;
 
 pub use collector_id::{IdentityError, Incarnation};

@@ -35,6 +35,7 @@ use crate::start::{StartError, lock, roots};
 use crate::status::Status;
 use crate::tail::TailFile;
 use crate::times::agent_zone;
+use crate::vanished;
 use crate::why::{ClosedFiles, View};
 
 /// What is read before the loop looks at everything else again, in bytes.
@@ -324,10 +325,15 @@ impl Loop {
             started: self.started,
             finished: Vec::new(),
             vanished: Vec::new(),
+            lost: Vec::new(),
         };
         let mut changed: Vec<StreamId> =
             due.into_iter().flat_map(|node| intake.directory(node)).collect();
         changed.extend(intake.accept_pending_of_gone());
+        for (source, piece, has_birth) in intake.lost {
+            let (metrics, batcher) = (&self.metrics, &mut self.batcher);
+            vanished::declare(&source, piece, has_birth, metrics, batcher, now);
+        }
         changed
     }
 

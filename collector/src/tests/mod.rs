@@ -16,4 +16,5 @@ mod store;
 pub(crate) mod streams;
 mod threaded;
 mod truncation;
+mod vanished;
 mod why;
