@@ -81,6 +81,9 @@ pub(crate) struct SourceArgs {
     /// Collect what containers wrote to journald by DC/OS' logger
     #[arg(long, value_parser = BoolishValueParser::new(), env = "SAWLOG_JOURNAL", hide_env_values = true)]
     pub(crate) journal: bool,
+    /// Read the journal's files in this directory instead of this machine's own journal
+    #[arg(long, value_name = "DIR", env = "SAWLOG_JOURNAL_DIR", hide_env_values = true)]
+    pub(crate) journal_dir: Option<PathBuf>,
     /// Hand lines on with the passwords, keys and tokens that are in them
     #[arg(long, value_parser = BoolishValueParser::new())]
     #[arg(env = "SAWLOG_NO_REDACTION", hide_env_values = true)]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use sawlog_transport::limits::FRAME_TEXT_BYTES_MAX;
 
 use crate::envelope::Format;
+use crate::journal::JournalSource;
 use crate::mesos::{MesosConfig, MesosConfigError};
 use crate::paths::GlobError;
 use crate::rate::{OnLimit, RateRule, Rules};
@@ -26,8 +27,8 @@ pub struct Config {
     pub format: Format,
     /// Whether the lines of a stack trace are one entry.
     pub multiline: bool,
-    /// The program that tells what containers wrote to journald, if they did: `journalctl`.
-    pub journal: Option<PathBuf>,
+    /// What containers wrote to journald, if they did.
+    pub journal: Option<JournalSource>,
     /// Where the collector keeps its id and its checkpoints. One collector at a time.
     pub data_dir: PathBuf,
     /// The value of the label `host`, and the agent of plain files' stream ids.

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use rustix::fs::FileType;
+use sawlog_transport::run::Piece;
 use sawlog_transport::{FileIdentity, StreamId};
 
 use crate::checkpoint::Checkpoints;
@@ -24,6 +25,7 @@ use crate::stream::{Stream, is_busy};
 use crate::stream_text::StreamText;
 use crate::tail::TailFile;
 use crate::times::StreamTimes;
+use crate::vanished;
 use crate::why::Decision;
 
 /// How often a directory is listed again at once because files were renamed meanwhile.
@@ -61,7 +63,9 @@ pub(crate) struct Intake<'a> {
     /// Compressed files that hold nothing new.
     pub finished: Vec<(Facts, FileIdentity)>,
     /// Files that were listed and gone before they were opened.
-    pub vanished: Vec<Facts>,
+    pub vanished: Vec<(Source, Facts)>,
+    /// What of these is lost, and whether the file has a time of birth.
+    pub lost: Vec<(Source, Piece, bool)>,
 }
 
 /// Files that were opened while their directory changed too fast to tell their order. They are open,
@@ -82,7 +86,7 @@ impl Intake<'_> {
         let since = pending.as_ref().map_or(self.now.monotonic, |pending| pending.since);
         let mut opened = pending.map(|pending| pending.files).unwrap_or_default();
         let (logs, agreed) = self.open_new(node, &listing, &mut opened);
-        self.count_vanished(&listing, &logs, &opened);
+        self.lose_vanished(&listing, &logs, &opened);
         if !agreed && self.now.monotonic < since + self.config.relist_for {
             self.streams.pending.insert(node, Pending { since, files: opened });
             self.tree.mark(node);
@@ -114,9 +118,9 @@ impl Intake<'_> {
     }
 
     /// What was seen of files that have no name any more, unless another name led to them.
-    fn count_vanished(&mut self, listing: &Listing, logs: &Logs, opened: &[(Source, TailFile)]) {
+    fn lose_vanished(&mut self, listing: &Listing, logs: &Logs, opened: &[(Source, TailFile)]) {
         let mut counted = HashSet::new();
-        for facts in std::mem::take(&mut self.vanished) {
+        for (source, facts) in std::mem::take(&mut self.vanished) {
             let has_name = logs.values().flatten().any(|named| named.facts.key == facts.key);
             let is_open = self.streams.open.contains_key(&facts.key)
                 || opened.iter().any(|(_, file)| file.key() == facts.key);
@@ -126,8 +130,9 @@ impl Intake<'_> {
             let file_system = file_system_of(&listing.directory, &facts);
             let InodeKey { inode, birth_time, .. } = facts.key;
             let known = self.checkpoints.of_inode(file_system, inode, birth_time);
-            let lost = facts.size.saturating_sub(known.map_or(0, |known| known.offset));
-            self.metrics.lost_bytes.with_label_values(&["vanished"]).inc_by(lost);
+            if let Some(piece) = vanished::lost(file_system, &facts, known) {
+                self.lost.push((source, piece, birth_time != 0));
+            }
         }
     }
 
@@ -231,7 +236,7 @@ impl Intake<'_> {
                     }
                 }
             }
-            Err(error) if is_gone(&error) => self.vanished.push(named.facts),
+            Err(error) if is_gone(&error) => self.vanished.push((source.clone(), named.facts)),
             Err(error) if directory::is_shortage(&error) => self.tree.out_of_descriptors(node),
             Err(error) => {
                 self.warn(&listing.path.join(&named.name), &error);

@@ -52,11 +52,13 @@ mod sys;
 mod tail;
 mod tail_hash;
 mod trace_id;
+mod vanished;
 mod why;
 
 pub use collector_id::{IdentityError, Incarnation};
 pub use config::{Config, ConfigError};
 pub use envelope::Format;
+pub use journal::JournalSource;
 pub use mesos::{MesosConfig, MesosConfigError};
 pub use paths::{GlobError, matches_any};
 pub use rate::{OnLimit, RateRule};

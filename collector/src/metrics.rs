@@ -64,6 +64,7 @@ pub(crate) struct Metrics {
     /// By reason, see `PieceKind::loss`.
     pub lost_bytes: IntCounterVec,
     pub identity_changed: IntCounterVec,
+    pub journal_gaps: IntCounter,
     pub mesos: MesosMetrics,
     /// What is held back, spilled and saved.
     pub load: Load,
@@ -110,6 +111,10 @@ impl Metrics {
                 "identity_changed_total",
                 "Inode numbers that were known and belong to another file now, by what told",
                 "reason",
+            )?,
+            journal_gaps: counter(
+                "journal_gaps_total",
+                "Times the journal had deleted the entry up to which it was read",
             )?,
             load: Load::register(&names)?,
             endless_pem_blocks: counter(

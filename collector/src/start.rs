@@ -130,7 +130,8 @@ impl Collector {
         let started = Instant::now();
         let metrics = Metrics::register(registry)?;
         let watcher = Watcher::new(&config, metrics.mesos.clone());
-        let (program, data_dir) = (config.journal.clone(), config.data_dir.clone());
+        let (journal, data_dir) = (config.journal.clone(), config.data_dir.clone());
+        let gaps = metrics.journal_gaps.clone();
         let (redaction, secret_files) = (config.redaction, config.secret_files.clone());
         let collector = Loop::open(config, producer, metrics.clone(), Now::read(started))?;
         let watcher = match watcher {
@@ -162,9 +163,9 @@ impl Collector {
             .map_err(StartError::Thread)?;
         let mut handle =
             CollectorHandle { shared, asker, journal: None, thread: Some(thread), watcher };
-        if let Some(program) = program {
+        if let Some(source) = journal {
             let path = journal::directory(&data_dir);
-            let started = Journal::start(program, &path, handle.asker());
+            let started = Journal::start(source, gaps, &path, handle.asker());
             handle.journal = Some(started.map_err(|source| StartError::DataDir { path, source })?);
         }
         Ok(handle)

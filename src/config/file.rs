@@ -20,7 +20,7 @@ use super::{is_open_to_all, open_to_all, values};
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Each key, with an example of how it is written.
-pub(super) const KEYS: [(&str, &str); 21] = [
+pub(super) const KEYS: [(&str, &str); 22] = [
     ("data", r#"data = "/var/lib/sawlog""#),
     ("listen", r#"listen = "127.0.0.1:7411""#),
     ("mesos_work_dir", r#"mesos_work_dir = "/var/lib/mesos""#),
@@ -33,6 +33,7 @@ pub(super) const KEYS: [(&str, &str); 21] = [
     ("mesos_stats_interval", r#"mesos_stats_interval = "15s""#),
     ("paths", r#"paths = ["/var/log/app/*.log"]"#),
     ("journal", "journal = false"),
+    ("journal_dir", r#"journal_dir = "/host/var/log/journal""#),
     ("redaction", "redaction = true"),
     ("secret_files", r#"secret_files = ["/etc/sawlog/secrets"]"#),
     ("seal_interval", r#"seal_interval = "10m""#),
@@ -53,6 +54,7 @@ pub(super) struct File {
     pub(super) mesos: MesosKeys,
     pub(super) paths: Option<Placed<Vec<String>>>,
     pub(super) journal: Option<Placed<bool>>,
+    pub(super) journal_dir: Option<Placed<PathBuf>>,
     pub(super) redaction: Option<Placed<bool>>,
     pub(super) secret_files: Option<Placed<Vec<PathBuf>>>,
     pub(super) seal_interval: Option<Placed<Duration>>,
@@ -169,6 +171,7 @@ impl Reader<'_> {
                 "mesos_work_dir" => file.mesos_work_dir = self.path(name, value),
                 "paths" => file.paths = self.globs(name, value),
                 "journal" => file.journal = self.boolean(name, value),
+                "journal_dir" => file.journal_dir = self.path(name, value),
                 "redaction" => file.redaction = self.boolean(name, value),
                 "secret_files" => file.secret_files = self.paths(name, value),
                 "seal_interval" => file.seal_interval = self.parsed(name, value, values::duration),

@@ -54,6 +54,8 @@ pub(crate) struct Config {
     pub(crate) paths: Vec<String>,
     /// Whether containers write to journald.
     pub(crate) journal: bool,
+    /// Where the journal's files are, if it is not this machine's own.
+    pub(crate) journal_dir: Option<PathBuf>,
     /// Whether secrets are taken out of lines.
     pub(crate) redaction: bool,
     /// Files with values that are never handed on.
@@ -101,6 +103,7 @@ impl Config {
             mesos: sawlog_collector::MesosConfig::default(),
             paths: Vec::new(),
             journal: false,
+            journal_dir: None,
             redaction: true,
             secret_files: Vec::new(),
             seal_interval: DEFAULT_SEAL_INTERVAL,

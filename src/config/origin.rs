@@ -123,6 +123,7 @@ impl Effective {
             ("mesos_work_dir", config.mesos_work_dir.as_deref().map(path)),
             ("paths", Some(toml::Value::Array(paths))),
             ("journal", Some(toml::Value::Boolean(config.journal))),
+            ("journal_dir", config.journal_dir.as_deref().map(path)),
             ("redaction", Some(toml::Value::Boolean(config.redaction))),
             ("secret_files", Some(toml::Value::Array(secret_files))),
             ("seal_interval", Some(duration(config.seal_interval))),

@@ -62,8 +62,7 @@ impl Asked {
     ) -> anyhow::Result<()> {
         if let Some(sources) = &self.sources {
             pick_sources(sources, config, from, &mut file)?;
-            let journal = given.flag("journal", sources.journal);
-            config.journal = from.pick("journal", journal, file.journal.take()).unwrap_or(false);
+            pick_journal(sources, config, from, given, &mut file)?;
             pick_redaction(sources, config, from, given, &mut file)?;
             config.collector = Some(std::mem::take(&mut file.collector).pick(from));
         }
@@ -97,6 +96,25 @@ fn pick_sources(
     let paths = from.pick("paths", paths, file.paths.take()).unwrap_or_default();
     config.paths = paths.iter().map(|glob| absolute_glob(glob)).collect::<Result<_, _>>()?;
     config.look_under = absolute(args.look_under.as_deref().unwrap_or(Path::new("/")))?;
+    Ok(())
+}
+
+/// A directory of a journal is named to be read, unless it is said that none is.
+fn pick_journal(
+    args: &SourceArgs,
+    config: &mut Config,
+    from: &mut Effective,
+    given: &Given,
+    file: &mut File,
+) -> anyhow::Result<()> {
+    let journal = given.flag("journal", args.journal);
+    let journal = from.pick("journal", journal, file.journal.take());
+    let dir = from.pick("journal_dir", args.journal_dir.clone(), file.journal_dir.take());
+    config.journal_dir = dir.as_deref().map(absolute).transpose()?;
+    config.journal = journal.unwrap_or(config.journal_dir.is_some());
+    if !config.journal && config.journal_dir.is_some() {
+        anyhow::bail!("`journal_dir` is named, but `journal` is off: turn it on, or name none");
+    }
     Ok(())
 }
 

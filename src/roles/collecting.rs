@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use sawlog_collector::{Collector, CollectorHandle};
+use sawlog_collector::{Collector, CollectorHandle, JournalSource};
 use sawlog_transport::Producer;
 
 use super::STOP_TIMEOUT;
@@ -60,7 +60,10 @@ pub(super) fn start(
         mesos_work_dirs: sources.work_dirs,
         mesos: has_agent.then(|| config.mesos.clone()),
         paths: sources.paths,
-        journal: config.journal.then(|| "journalctl".into()),
+        journal: config.journal.then(|| JournalSource {
+            program: "journalctl".into(),
+            directory: config.journal_dir.clone(),
+        }),
         redaction: config.redaction,
         secret_files: config.secret_files.clone(),
         ..sawlog_collector::Config::new(dir, host_name())

@@ -11,6 +11,7 @@ mod demo;
 mod exactly_once;
 mod formats;
 mod hostile;
+mod journald;
 #[cfg(feature = "kafka")]
 mod kafka;
 mod listing_commands;
@@ -32,5 +33,6 @@ mod search_command;
 mod streams_api;
 mod tail;
 mod tidy;
+mod tools;
 mod unprivileged;
 mod why;

@@ -6,25 +6,31 @@ mod files;
 #[cfg(test)]
 mod files_tests;
 mod place;
+mod program;
 mod record;
+mod resume;
 mod tidying;
 mod tree;
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use prometheus::IntCounter;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::why::Asker;
-use export::Parser;
 #[cfg(test)]
 pub(crate) use export::tests::exported;
+use export::{Entry, Parser};
 use files::{Files, SIZE_MAX};
+pub use program::JournalSource;
+use program::Run;
+use resume::{Resume, Seen};
 
 /// How often the cursor is written, and how long a stop waits at most.
 const SAVE_EVERY: Duration = Duration::from_millis(500);
@@ -36,9 +42,6 @@ const RESTART_AFTER_MAX: Duration = Duration::from_secs(60);
 /// How often the thread's end is looked for.
 const END_POLL: Duration = Duration::from_millis(2);
 const READ_BYTES: usize = 64 * 1024;
-
-/// The fields that are asked for; those of an entry's address come anyway.
-const FIELDS: &str = "_UID,MESSAGE,FRAMEWORK_ID,AGENT_ID,EXECUTOR_ID,CONTAINER_ID,STREAM";
 
 /// Where the journal's files are, in the collector's data directory.
 pub(crate) fn directory(data_dir: &Path) -> PathBuf {
@@ -52,14 +55,21 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    /// Follows the journal by `program` into files below `root`.
+    /// Follows the journal into files below `root`. `gaps` counts how often it had deleted the entry up
+    /// to which it was read.
     ///
     /// # Errors
     /// The files cannot be used. That the program cannot be started is told and tried again.
-    pub(crate) fn start(program: PathBuf, root: &Path, asker: Asker) -> io::Result<Self> {
+    pub(crate) fn start(
+        source: JournalSource,
+        gaps: IntCounter,
+        root: &Path,
+        asker: Asker,
+    ) -> io::Result<Self> {
         let files = Files::open(root, SIZE_MAX, Instant::now())?;
         let stop = Arc::new(AtomicBool::new(false));
-        let follower = Follower { program, root: root.to_owned(), asker, stop: stop.clone() };
+        let root = root.to_owned();
+        let follower = Follower { source, gaps, root, asker, stop: stop.clone() };
         let thread = std::thread::Builder::new()
             .name("journal".into())
             .spawn(move || follower.run(files))?;
@@ -86,7 +96,8 @@ impl Drop for Journal {
 }
 
 struct Follower {
-    program: PathBuf,
+    source: JournalSource,
+    gaps: IntCounter,
     root: PathBuf,
     asker: Asker,
     stop: Arc<AtomicBool>,
@@ -97,17 +108,21 @@ impl Follower {
         let mut pause = RESTART_AFTER;
         while !self.is_stopped() {
             let before = files.cursor().to_owned();
-            let ended = self.follow(&mut files).and_then(|()| files.save());
-            let program = self.program.display();
-            if let Err(error) = ended {
-                tracing::warn!(
-                    "cannot follow the journal by '{program}', it is tried again: {error}"
-                );
-                // What a failed write left behind is found as after a crash.
-                let Some(again) = self.open_again() else { return };
-                files = again;
-            } else if !self.is_stopped() {
-                tracing::warn!("'{program}' has ended, it is started again");
+            let ended = self.follow(&mut files).and_then(|ended| files.save().map(|()| ended));
+            let program = self.source.program.display();
+            match ended {
+                Err(error) => {
+                    tracing::warn!(
+                        "cannot follow the journal by '{program}', it is tried again: {error}"
+                    );
+                    // What a failed write left behind is found as after a crash.
+                    let Some(again) = self.open_again() else { return };
+                    files = again;
+                }
+                Ok(Ended::Stopped) => {}
+                Ok(Ended::Exited(status)) => {
+                    tracing::warn!("'{program}' has ended ({status}), it is started again");
+                }
             }
             let has_told = files.cursor() != before;
             pause = if has_told { RESTART_AFTER } else { (pause * 2).min(RESTART_AFTER_MAX) };
@@ -139,20 +154,30 @@ impl Follower {
         }
     }
 
-    fn follow(&self, files: &mut Files) -> io::Result<()> {
-        let mut command = Command::new(&self.program);
-        command.args(["--output=export", "--follow", "--no-tail", "--no-pager", "--quiet"]);
-        command.arg(format!("--output-fields={FIELDS}"));
-        if !files.cursor().is_empty() {
-            command.arg(format!("--after-cursor={}", files.cursor()));
+    fn follow(&self, files: &mut Files) -> io::Result<Ended> {
+        let mut shows_cursor = true;
+        for run in self.source.runs() {
+            let mut resume = Resume::new(files.cursor(), shows_cursor);
+            let mut command = self.source.command(*run, files.cursor());
+            let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+            let ended = self.take_in(&mut Running(child), &mut resume, files)?;
+            if *run == Run::Follow || !ended.is_success() {
+                return Ok(ended);
+            }
+            // If nothing came, the next run has to tell.
+            shows_cursor = resume.is_open();
         }
-        command.args(["_UID=0", "STREAM=STDOUT", "STREAM=STDERR"]);
-        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
-        self.take_in(&mut Running(child), files)
+        Ok(Ended::Stopped)
     }
 
-    fn take_in(&self, running: &mut Running, files: &mut Files) -> io::Result<()> {
-        let Some(mut output) = running.0.stdout.take() else { return Ok(()) };
+    /// Until the program's output ends, or it is to stop.
+    fn take_in(
+        &self,
+        running: &mut Running,
+        resume: &mut Resume,
+        files: &mut Files,
+    ) -> io::Result<Ended> {
+        let Some(mut output) = running.0.stdout.take() else { return Ok(Ended::Stopped) };
         let (mut parser, mut buffer) = (Parser::default(), vec![0; READ_BYTES]);
         let (mut saved, mut tidied) = (Instant::now(), Instant::now());
         while !self.is_stopped() {
@@ -170,15 +195,43 @@ impl Follower {
             }
             let read = output.read(&mut buffer)?;
             if read == 0 {
-                return Ok(());
+                return running.0.wait().map(Ended::Exited);
             }
             for entry in parser.feed(&buffer[..read]) {
-                if let (Some(key), Some(text)) = (place::of(&entry), &entry.message) {
-                    files.add(key, text, &entry.cursor, now)?;
-                }
+                self.add(&entry, resume.see(&entry), files, now)?;
             }
         }
-        Ok(())
+        Ok(Ended::Stopped)
+    }
+
+    fn add(&self, entry: &Entry, seen: Seen, files: &mut Files, now: Instant) -> io::Result<()> {
+        match seen {
+            Seen::New => {}
+            Seen::Known => return Ok(()),
+            Seen::BehindGap => {
+                self.gaps.inc();
+                tracing::warn!(
+                    "the journal has deleted the entry up to which it was read; what it deleted behind it is lost (raise SystemMaxUse in journald.conf)"
+                );
+            }
+        }
+        match (place::of(entry), &entry.message) {
+            (Some(key), Some(text)) => files.add(key, text, &entry.cursor, now),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// How a run came to its end.
+enum Ended {
+    /// It was told to.
+    Stopped,
+    Exited(ExitStatus),
+}
+
+impl Ended {
+    fn is_success(&self) -> bool {
+        matches!(self, Self::Exited(status) if status.success())
     }
 }
 

@@ -8,6 +8,7 @@ use super::client::{AskError, Client};
 use super::config::MesosConfig;
 use super::containers::{self, Surroundings};
 use super::facts::Ids;
+use super::nested::{self, NestedLine};
 use super::state::{self, State};
 
 /// After so many failures in a row the pause is not doubled any more.
@@ -61,6 +62,33 @@ impl Asking {
         });
         self.note("/containers", answer.as_ref().err());
         answer.unwrap_or_default()
+    }
+
+    /// The statistics of what is nested in pods, as lines; `None` without an answer, which is told once and
+    /// is no fault: the pods themselves are measured all the same. `now` is nanoseconds since the epoch.
+    pub(super) fn nested(
+        &mut self,
+        pods: &HashMap<String, Ids>,
+        around: &Surroundings,
+        now: i64,
+    ) -> Option<Vec<NestedLine>> {
+        let answer = self.client.post(nested::ENDPOINT, nested::CALL).and_then(|body| {
+            nested::lines(&body, pods, around, now)
+                .map_err(|error| self.malformed(nested::ENDPOINT, &error))
+        });
+        match answer {
+            Ok(lines) => {
+                self.note(nested::ENDPOINT, None);
+                Some(lines)
+            }
+            Err(error) => {
+                let outcome = error.outcome();
+                if self.outcomes.insert(nested::ENDPOINT, outcome) != Some(outcome) {
+                    tracing::info!("no statistics of the single tasks of pods: {error}");
+                }
+                None
+            }
+        }
     }
 
     /// Whether the last question for `/state` was answered.

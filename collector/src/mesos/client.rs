@@ -107,25 +107,40 @@ impl Client {
     /// # Errors
     /// See [`AskError`].
     pub(super) fn get(&mut self, endpoint: &str) -> Result<Vec<u8>, AskError> {
+        self.ask(endpoint, None)
+    }
+
+    /// The body of the answer to a call, in JSON both of them.
+    ///
+    /// # Errors
+    /// See [`AskError`].
+    pub(super) fn post(&mut self, endpoint: &str, call: &[u8]) -> Result<Vec<u8>, AskError> {
+        self.ask(endpoint, Some(call))
+    }
+
+    fn ask(&mut self, endpoint: &str, call: Option<&[u8]>) -> Result<Vec<u8>, AskError> {
         let url = format!("{}{endpoint}", self.url);
-        let answer = self.try_get(&url);
+        let answer = self.try_ask(&url, call);
         if matches!(answer, Err(AskError::Certificate(..))) {
             self.agent = None;
         }
         answer
     }
 
-    fn try_get(&mut self, url: &str) -> Result<Vec<u8>, AskError> {
+    fn try_ask(&mut self, url: &str, call: Option<&[u8]>) -> Result<Vec<u8>, AskError> {
         let authorization = match (&self.credential_file, &self.token_file) {
             (Some(path), _) => Some(credentials::basic(path)?),
             (None, Some(path)) => Some(credentials::bearer(path)?),
             (None, None) => None,
         };
-        let mut request = self.agent()?.get(url);
-        if let Some(value) = authorization {
-            request = request.header("Authorization", value);
-        }
-        let mut response = request.call().map_err(|error| failed(url, error))?;
+        let response = match call {
+            None => with(self.agent()?.get(url), authorization).call(),
+            Some(call) => with(self.agent()?.post(url), authorization)
+                .header("Content-Type", "application/json")
+                .header("Accept", "application/json")
+                .send(call),
+        };
+        let mut response = response.map_err(|error| failed(url, error))?;
         match response.status().as_u16() {
             200 => {}
             401 => return Err(AskError::Unauthorized(url.into())),
@@ -148,6 +163,16 @@ impl Client {
             None => agent(self.ca_file.as_deref())?,
         };
         Ok(self.agent.insert(made))
+    }
+}
+
+fn with<B>(
+    request: ureq::RequestBuilder<B>,
+    authorization: Option<String>,
+) -> ureq::RequestBuilder<B> {
+    match authorization {
+        Some(value) => request.header("Authorization", value),
+        None => request,
     }
 }
 

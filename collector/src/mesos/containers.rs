@@ -38,6 +38,9 @@ struct Line {
     time: String,
     level: &'static str,
     event: &'static str,
+    /// Set if what was measured is also part of the line of another container.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nested: Option<bool>,
     /// Set if nothing was measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     statistics: Option<&'static str>,
@@ -85,10 +88,36 @@ fn line_of(ids: &Ids, statistics: Statistics, around: &Surroundings, now: i64) -
         time: rfc3339(time),
         level: "info",
         event: "statistics",
+        nested: None,
         statistics: measured.is_empty().then_some("unknown"),
         amounts,
         measured,
     })
+}
+
+/// The line of a container in another one; `None` if nothing is measured of it by itself, which is so
+/// where it shares the other's cgroup.
+pub(super) fn nested_line(
+    statistics: Statistics,
+    around: &Surroundings,
+    now: i64,
+) -> Option<Vec<u8>> {
+    let Statistics { timestamp, measured } = statistics;
+    if measured.keys().all(|name| name.contains("limit")) {
+        return None;
+    }
+    let mut amounts = BTreeMap::new();
+    put(&mut amounts, "agent", &around.total);
+    put(&mut amounts, "agent_allocated", &around.allocated);
+    Some(line(&Line {
+        time: rfc3339(timestamp.map_or(now, nanos)),
+        level: "info",
+        event: "statistics",
+        nested: Some(true),
+        statistics: None,
+        amounts,
+        measured,
+    }))
 }
 
 fn put(amounts: &mut BTreeMap<String, f64>, prefix: &str, resources: &Resources) {

@@ -17,6 +17,7 @@ mod labels;
 mod meta;
 mod meta_files;
 mod metrics;
+mod nested;
 mod rollup;
 mod sample;
 mod secrets;

@@ -1,6 +1,6 @@
 //! What the answer of `GET /state` says of each container.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::Deserialize;
 
@@ -56,6 +56,16 @@ impl Resources {
             disk: sum(self.disk, other.disk),
             gpus: sum(self.gpus, other.gpus),
         }
+    }
+}
+
+impl State {
+    /// The containers that run and have others nested in them, by their ids.
+    pub(super) fn live_pods(&self) -> HashMap<String, Ids> {
+        let is_pod =
+            |facts: &Facts| facts.is_pod || facts.tasks.iter().any(|task| !task.nested.is_empty());
+        let pods = self.seen.iter().filter(|seen| !seen.facts.ended && is_pod(&seen.facts));
+        pods.map(|seen| (seen.ids.container.clone(), seen.ids.clone())).collect()
     }
 }
 
@@ -171,14 +181,9 @@ fn ids_of_directory(directory: &str) -> Option<Ids> {
 
 /// The container of a task below the run's.
 fn nested(status: &StatusJson, container: &str) -> Option<String> {
-    let mut at = status.container_status.as_ref()?.container_id.as_ref()?;
-    let mut below = Vec::new();
-    while let Some(parent) = &at.parent {
-        below.push(at.value.0.as_str());
-        at = parent;
-    }
-    below.reverse();
-    (at.value.0 == container).then(|| below.join("."))
+    let id = status.container_status.as_ref()?.container_id.as_ref()?;
+    let (outermost, below) = id.place();
+    (outermost == container).then(|| below.join("."))
 }
 
 fn allow(labels: &List<LabelJson>, allowed: &[String]) -> BTreeMap<String, String> {

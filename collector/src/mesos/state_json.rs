@@ -81,6 +81,20 @@ pub(super) struct ContainerIdJson {
     pub(super) parent: Option<Box<ContainerIdJson>>,
 }
 
+impl ContainerIdJson {
+    /// The outermost container, and the names on the way from there to this one.
+    pub(super) fn place(&self) -> (&str, Vec<&str>) {
+        let mut at = self;
+        let mut below = Vec::new();
+        while let Some(parent) = &at.parent {
+            below.push(at.value.0.as_str());
+            at = parent;
+        }
+        below.reverse();
+        (&at.value.0, below)
+    }
+}
+
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub(super) struct LabelJson {

@@ -1,5 +1,6 @@
 //! The thread that asks an agent, and reads its files when it does not answer.
 
+use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,6 +25,8 @@ use super::status::Status;
 use crate::clock::Now;
 use crate::config::Config;
 
+mod statistics;
+
 /// How often what is of no more use is deleted.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
 /// The longest pause after failures, unless polls are rarer by themselves.
@@ -40,9 +43,12 @@ pub(crate) struct Watcher {
     rollups: Rollups,
     secrets: Secrets,
     around: Surroundings,
+    /// The live containers with others nested in them, by their ids.
+    pods: HashMap<String, Ids>,
     metrics: MesosMetrics,
     state_due: Duration,
     stats_due: Duration,
+    nested_due: Duration,
     sweep_due: Duration,
 }
 
@@ -74,9 +80,11 @@ impl Watcher {
             rollups: Rollups::new(mesos.stats_every),
             secrets: Secrets::default(),
             around: Surroundings::default(),
+            pods: HashMap::new(),
             metrics,
             state_due: Duration::ZERO,
             stats_due: Duration::ZERO,
+            nested_due: Duration::ZERO,
             sweep_due: SWEEP_EVERY,
             data_dir: config.data_dir.clone(),
             config: mesos,
@@ -178,6 +186,7 @@ impl Watcher {
     /// Takes over what was told, by the agent (`is_told`) or by its files, and writes what happened.
     fn learn(&mut self, state: State, is_told: bool, metadata: &Metadata, now: Now) {
         if is_told {
+            self.pods = state.live_pods();
             let requests = state.seen.iter().filter(|seen| !seen.facts.ended);
             self.around = Surroundings {
                 requests: requests.map(|seen| (seen.ids.key(), seen.resources)).collect(),
@@ -206,21 +215,6 @@ impl Watcher {
                 let ended = self.rollups.end(&seen.ids, &mut self.files, now.monotonic);
                 ended.unwrap_or_else(|error| self.write_failed(&error));
             }
-        }
-    }
-
-    fn poll_stats(&mut self, alive: &Mutex<bool>, now: Now) {
-        let lines = self.asking.containers(&self.around, now.wall);
-        let alive = alive.lock();
-        if !*alive {
-            return;
-        }
-        for (ids, line) in lines {
-            if !self.metas.iter().any(|meta| has_sandbox(meta, &ids)) {
-                continue;
-            }
-            let written = self.rollups.write(&ids, &line, &mut self.files, now.monotonic);
-            written.unwrap_or_else(|error| self.write_failed(&error));
         }
     }
 

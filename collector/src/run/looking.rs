@@ -11,6 +11,7 @@ use crate::intake::Intake;
 use crate::relabel;
 use crate::schedule::Class;
 use crate::tail::TailFile;
+use crate::vanished;
 
 /// Directories listed before the loop looks at everything else again.
 const STEP_DIRECTORIES: usize = 64;
@@ -67,10 +68,15 @@ impl Loop {
             started: self.started,
             finished: Vec::new(),
             vanished: Vec::new(),
+            lost: Vec::new(),
         };
         let mut changed: Vec<StreamId> =
             due.into_iter().flat_map(|node| intake.directory(node)).collect();
         changed.extend(intake.accept_pending_of_gone());
+        for (source, piece, has_birth) in intake.lost {
+            let (metrics, batcher) = (&self.metrics, &mut self.batcher);
+            vanished::declare(&source, piece, has_birth, metrics, batcher, now);
+        }
         changed
     }
 

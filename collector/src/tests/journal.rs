@@ -1,7 +1,7 @@
 //! A collector that follows a journal, which a script plays.
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,22 +10,23 @@ use sawlog_transport::StreamId;
 
 use super::store::Recorder;
 use crate::journal::exported;
-use crate::{Collector, Config};
+use crate::{Collector, Config, JournalSource};
 
 /// Long enough for any machine; a test that passes does not wait for it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Prints what is in `after-CURSOR`, and waits as `journalctl --follow` does.
-fn play(dir: &Path) -> PathBuf {
+/// Prints what is in `all-CURSOR` or, as `journalctl --follow` shows one boot only, `boot-CURSOR`, and
+/// then waits.
+fn play(dir: &Path) -> JournalSource {
     let program = dir.join("journalctl");
     let script = format!(
-        "#!/bin/sh\ncursor=\nfor arg; do case \"$arg\" in --after-cursor=*) cursor=${{arg#*=}};; esac; done\n\
-         cat '{}'/after-$cursor\nexec sleep 600\n",
+        "#!/bin/sh\nrun=all\nfor arg; do case \"$arg\" in --cursor=*) cursor=${{arg#*=}};; --follow) run=boot;; esac; done\n\
+         cat '{}'/$run-$cursor\n[ $run = all ] || exec sleep 600\n",
         dir.display()
     );
     std::fs::write(&program, script).expect("write");
     std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).expect("chmod");
-    program
+    JournalSource { program, directory: None }
 }
 
 fn entry(cursor: &str, container: &str, text: &[u8]) -> Vec<u8> {
@@ -76,8 +77,12 @@ fn containers_lines_come_from_the_journal_and_go_on_behind_the_cursor() {
         entry("c-3", "c1", b"two\nlines \xff"),
         entry("c-4", "c1.n1", b"nested"),
     ];
-    std::fs::write(temp.path().join("after-"), first.concat()).expect("write");
-    std::fs::write(temp.path().join("after-c-4"), entry("c-5", "c1", b"later")).expect("write");
+    let (last, later) = (entry("c-4", "c1.n1", b"nested"), entry("c-5", "c1", b"later"));
+    let tells = |run: &str, entries: &[&[u8]]| {
+        std::fs::write(temp.path().join(run), entries.concat()).expect("write");
+    };
+    tells("all-", &first.each_ref().map(|entry| &entry[..]));
+    tells("boot-c-4", &[&last]);
     let recorder = Arc::new(Recorder::default());
     let of_file = |container: &[u8], file: &[u8]| {
         let stream = StreamId::of_file(b"S1", b"F", b"E", container, file);
@@ -99,6 +104,9 @@ fn containers_lines_come_from_the_journal_and_go_on_behind_the_cursor() {
             texts(b"c1").len() == expected && texts(b"c1.n1").len() == 1 && sandbox == [1, 1]
         });
         collector.stop(Instant::now() + PATIENCE).expect("no panic");
+        // Written when nobody looked, and then the machine was started again.
+        tells("all-c-4", &[&last, &later]);
+        tells("boot-c-5", &[]);
     }
     assert_eq!(texts(b"c1"), [&b"plain"[..], b"two", b"lines \xff", b"later"]);
     assert_eq!(texts(b"c1.n1"), [b"nested"]);

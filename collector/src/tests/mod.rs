@@ -21,4 +21,5 @@ pub(crate) mod streams;
 mod threaded;
 mod truncation;
 mod unwritable;
+mod vanished;
 mod why;

@@ -111,3 +111,23 @@ pub(super) fn sawtooth(sample: u64) -> Value {
             "cpus_nr_periods": 150 * n, "cpus_nr_throttled": 3 * n, "net_rx_bytes": 1000 * n,
             "mem_rss_bytes": 100_000_000 + n % 20 * 1_000_000, "mem_limit_bytes": 536_870_912}}])
 }
+
+/// The same with what is nested, as calls tell it: its parents are in the status only. What shares the
+/// pod's cgroup is not measured by itself.
+pub(super) fn nested_containers() -> Value {
+    let of = |name: &str, statistics: Value| {
+        let id = json!({"value": name, "parent": {"value": "c2"}});
+        json!({"container_id": {"value": name}, "container_status": {"container_id": id},
+               "resource_statistics": statistics})
+    };
+    let measured = json!({"timestamp": 1_787_220_000.5, "cpus_user_time_secs": 12.5,
+        "mem_rss_bytes": 1_048_576, "cpus_limit": 1.0});
+    let shares = json!({"timestamp": 1_787_220_000.5, "mem_limit_bytes": 1_048_576});
+    let pod = json!({"framework_id": {"value": MARATHON}, "executor_id": {"value": CART},
+        "container_id": {"value": "c2"},
+        "container_status": {"container_id": {"value": "c2"}},
+        "resource_statistics": measured});
+    let check = of("check-7", measured.clone());
+    let containers = [pod, of("n1", measured), of("n2", shares), check];
+    json!({"type": "GET_CONTAINERS", "get_containers": {"containers": containers}})
+}

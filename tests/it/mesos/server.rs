@@ -1,11 +1,13 @@
-//! The HTTP side of the agent: `/state` and `/containers`, and the ways in which agents fail.
+//! The HTTP side of the agent: `/state`, `/containers` and the call for what is nested, and the ways in which agents fail.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::Value;
+
+use super::answers::nested_containers;
 
 /// How the agent answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +34,8 @@ struct Told {
     /// What the header must be, if the agent asks who it is.
     authorization: Option<String>,
     questions: u64,
+    /// Whether calls are allowed, beside the old endpoints.
+    calls: bool,
 }
 
 /// A listening agent; its threads end with the test process.
@@ -47,7 +51,8 @@ impl Server {
         let addr = listener.local_addr().unwrap();
         let (mood, authorization, questions, looks) = (Mood::Fine, None, 0, 0);
         let containers: Containers = Box::new(move |_| containers.clone());
-        let told = Told { mood, state, containers, looks, authorization, questions };
+        let calls = true;
+        let told = Told { mood, state, containers, looks, authorization, questions, calls };
         let this = Self { addr, told: Arc::new(Mutex::new(told)) };
         let agent = this.clone();
         std::thread::spawn(move || {
@@ -86,6 +91,11 @@ impl Server {
         self.told.lock().unwrap().authorization = Some(authorization.to_owned());
     }
 
+    /// Calls are for others, as where only the endpoints that read are open.
+    pub(super) fn refuse_calls(&self) {
+        self.told.lock().unwrap().calls = false;
+    }
+
     /// Questions that came so far.
     pub(super) fn questions(&self) -> u64 {
         self.told.lock().unwrap().questions
@@ -99,6 +109,7 @@ impl Server {
     fn serve(&self, stream: &TcpStream) {
         let mut reader = BufReader::new(stream);
         let (mut path, mut authorization, mut accepts) = (String::new(), None, String::new());
+        let mut length = 0;
         let mut line = String::new();
         while reader.read_line(&mut line).is_ok_and(|n| n > 2) {
             if path.is_empty() {
@@ -107,11 +118,14 @@ impl Server {
                 match name.to_ascii_lowercase().as_str() {
                     "authorization" => authorization = Some(value.to_owned()),
                     "accept-encoding" => value.clone_into(&mut accepts),
+                    "content-length" => length = value.parse().unwrap_or(0),
                     _ => {}
                 }
             }
             line.clear();
         }
+        // What is closed unread would take the answer along.
+        drop(std::io::copy(&mut reader.take(length), &mut std::io::sink()));
         self.told.lock().unwrap().questions += 1;
         while self.mood() == Mood::Hangs {
             std::thread::sleep(Duration::from_millis(20));
@@ -145,6 +159,8 @@ impl Server {
                 told.looks += 1;
                 (told.containers)(told.looks - 1).to_string().into_bytes()
             }
+            "/api/v1" if told.calls => nested_containers().to_string().into_bytes(),
+            "/api/v1" => return (403, Vec::new()),
             _ => return (404, Vec::new()),
         };
         if told.mood == Mood::CutsNames {

@@ -229,6 +229,38 @@ fn a_known_sawtooth_gives_exact_windows_also_through_kill_9() {
 }
 
 #[test]
+fn a_task_of_a_pod_has_statistics_and_events_of_its_own() {
+    let work = WorkDir::new();
+    let server = Server::start(state(&RUNNING, false), containers());
+    let node = setup(&work, &server.url()).start();
+    let stats = r#"{app="/shop/cart", container="c2.n1", task_name="web", stream="stats"}"#;
+    eventually("statistics", || node.count(stats), |found| *found >= 2);
+    let text = String::from_utf8(node.export(stats)).unwrap();
+    let one: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+    assert_eq!((&one["cpus_user_time_secs"], &one["nested"]), (&12.5.into(), &true.into()));
+    assert!(one.get("allocated_cpus").is_none(), "that is the pod's");
+    let events = r#"{container="c2.n1", task_name="web", stream="events"}"#;
+    eventually("the start", || node.count(events), |found| *found == 1);
+    let others = r#"{stream="stats"} |= "12.5""#;
+    assert_eq!(node.count(others), node.count(stats), "neither a check's nor the pod's");
+    assert_eq!(node.count(r#"{container="c2.n2", stream="stats"}"#), 0, "it shares a cgroup");
+}
+
+#[test]
+fn an_agent_that_allows_no_calls_is_measured_without_them() {
+    let work = WorkDir::new();
+    let server = Server::start(state(&RUNNING, false), containers());
+    server.refuse_calls();
+    let node = setup(&work, &server.url()).start();
+    let told = "no statistics of the single tasks of pods";
+    eventually("the refusal", || node.log().matches(told).count(), |times| *times == 1);
+    let stats = r#"{executor="quiet", stream="stats"}"#;
+    let before = node.count(stats);
+    eventually("statistics", || node.count(stats), |found| *found >= before + 3);
+    assert_eq!(node.log().matches(told).count(), 1, "it is asked again only much later");
+}
+
+#[test]
 fn an_agents_troubles_are_told_once_and_cost_nothing() {
     let work = WorkDir::new();
     let server = Server::start(state(&RUNNING, false), containers());
