@@ -129,7 +129,7 @@ impl Rollups {
                 outcome = is_open.map(drop).and(outcome);
             }
         }
-        let silence = WINDOW + self.gap_max;
+        let silence = WINDOW.saturating_add(self.gap_max);
         let mut closed: Vec<(Ids, Window)> = Vec::new();
         self.rolling.retain(|_, rolling| {
             let is_there = exists(&rolling.ids);

@@ -93,7 +93,6 @@ pub(super) fn number(value: f64) -> Number {
     let value = if value < EXACT_MAX { (value * 1e6).round() / 1e6 } else { value };
     if value.fract() == 0.0 && (0.0..=EXACT_MAX).contains(&value) {
         // Whole and small enough, as was just seen.
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         return Number::from(value as u64);
     }
     Number::from_f64(value).unwrap_or_else(|| Number::from(0))

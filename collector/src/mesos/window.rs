@@ -227,7 +227,6 @@ fn spread(into: &mut BTreeMap<String, Value>, name: &str, spread: &Spread) {
     into.extend(spread.json().map(|values| (format!("{name}_values"), values)));
 }
 
-#[allow(clippy::cast_precision_loss)]
 fn seconds(nanos: i64) -> f64 {
     // Of minutes: far below the numbers that are not exact.
     nanos as f64 / NANOS as f64
