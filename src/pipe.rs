@@ -1,11 +1,13 @@
 //! `sawlog pipe`: the arguments, from the environment of Mesos' ExternalContainerLogger, else from flags.
 
+mod trusted;
+
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
-use sawlog_collector::pipe::{self, PipeError, Settings};
+use sawlog_collector::pipe::{self, PipeError, Settings, Trusted};
 
 use crate::cli::EXIT_CONFIG;
 use crate::config::{DEFAULT_COLLECTOR_LISTEN, DEFAULT_LISTEN, size};
@@ -34,6 +36,10 @@ pub(crate) struct PipeArgs {
     /// Where the collector listens [default: http://127.0.0.1:7412, else http://127.0.0.1:7411]
     #[arg(long, value_name = "URL")]
     collector: Option<String>,
+    /// Who else than root and whoever starts this may listen there and say which files can be removed:
+    /// a user's name or number, or any [default: who owns /var/lib/sawlog or /var/lib/sawlog-collector]
+    #[arg(long, value_name = "USER", value_parser = trusted::parse)]
+    collector_user: Option<Trusted>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -69,6 +75,7 @@ impl PipeArgs {
             // As Mesos' own loggers have it.
             mode: 0o644,
             collectors: self.collector.clone().map_or(own.to_vec(), |collector| vec![collector]),
+            trusted: trusted::trusted(self.collector_user.as_ref()),
         }
     }
 }

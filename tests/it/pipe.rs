@@ -1,9 +1,13 @@
 //! `sawlog pipe`: a container's logger that rotates without losing a line, whatever the collector does.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::UNIX_EPOCH;
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -205,4 +209,95 @@ fn only_the_end_of_the_stream_ends_it() {
     assert_eq!(text(), "one\ntwo, and no end");
     let owner = |path: &Path| std::fs::metadata(path).unwrap().uid();
     assert_eq!(owner(&file), owner(&sandbox.path()), "the sandbox's owner wrote it");
+}
+
+/// Somebody who listens where the collector should, and says that every file is acknowledged.
+struct Impostor {
+    addr: SocketAddr,
+    asked: Arc<AtomicUsize>,
+}
+
+impl Impostor {
+    /// Its socket is another user's, as if that one had made it.
+    fn of_user(uid: u32, sandbox: PathBuf) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        std::os::unix::fs::fchown(&listener, Some(uid), None).unwrap();
+        let addr = listener.local_addr().unwrap();
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = asked.clone();
+        // It ends with the tests.
+        std::thread::spawn(move || {
+            for connection in listener.incoming().map_while(Result::ok) {
+                count.fetch_add(1, Ordering::Relaxed);
+                // Who hangs up is asked again.
+                answer(connection, &all_acknowledged(&sandbox)).unwrap_or_default();
+            }
+        });
+        Self { addr, asked }
+    }
+}
+
+fn answer(connection: TcpStream, body: &str) -> std::io::Result<()> {
+    let mut lines = BufReader::new(&connection).lines();
+    while lines.next().transpose()?.is_some_and(|line| !line.is_empty()) {}
+    let head = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type: application/json\r\n";
+    write!(&connection, "{head}content-length: {}\r\n\r\n{body}", body.len())
+}
+
+fn all_acknowledged(sandbox: &Path) -> String {
+    let files = std::fs::read_dir(sandbox).unwrap().map(Result::unwrap);
+    let files = files.filter_map(|entry| entry.metadata().ok()).map(|found| {
+        let birth =
+            found.created().map_or(0, |at| at.duration_since(UNIX_EPOCH).unwrap().as_nanos());
+        let (device, inode) = (found.dev(), found.ino());
+        format!(
+            r#"{{"device":{device},"inode":{inode},"birth_time":{birth},"acknowledged":{}}}"#,
+            i64::MAX
+        )
+    });
+    format!("[{}]", files.collect::<Vec<_>>().join(","))
+}
+
+/// A task that has the host's network can listen there while the collector is away.
+#[test]
+fn whoever_else_listens_where_the_collector_should_removes_nothing() {
+    const TASK_USER: u32 = 12_345;
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("SKIPPED: this test needs root");
+        return;
+    }
+    let believed: [(u32, &[&str], bool); 4] = [
+        (0, &[], true),
+        (TASK_USER, &[], false),
+        (TASK_USER, &["--collector-user", "12345"], true),
+        (TASK_USER, &["--collector-user", "any"], true),
+    ];
+    for (uid, args, is_believed) in believed {
+        let sandbox = Sandbox::new();
+        let impostor = Impostor::of_user(uid, sandbox.path());
+        let mut pipe = sandbox.pipe(&format!("http://{}", impostor.addr), args);
+        let said = BufReader::new(pipe.child.stderr.take().unwrap());
+        let truth: Vec<u8> = (0..10_000).flat_map(|n| line(4, n)).collect();
+        pipe.write(&truth);
+        let files = || sandbox.sizes().len();
+        if is_believed {
+            // The current one, and two to keep: this is how it would be.
+            eventually("removed", files, |files| *files == 3);
+            assert!(impostor.asked.load(Ordering::Relaxed) > 0);
+            continue;
+        }
+        let (tell, told) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            said.lines().map_while(Result::ok).try_for_each(|line| tell.send(line).map_err(drop))
+        });
+        let warning = told.recv_timeout(crate::node::PATIENCE).unwrap();
+        assert!(warning.contains("user 12345 listens at"), "{warning}");
+        assert!(warning.contains("--collector-user"), "{warning}");
+        pipe.input = None;
+        assert!(pipe.child.wait().unwrap().success());
+        let written: u64 = sandbox.sizes().iter().sum();
+        assert!(files() > 5 && written == truth.len() as u64, "{} files", files());
+        assert_eq!(impostor.asked.load(Ordering::Relaxed), 0, "it is not even asked");
+        assert_eq!(told.iter().collect::<Vec<_>>(), Vec::<String>::new(), "it is told once");
+    }
 }

@@ -12,7 +12,7 @@ use super::record::{Record, Recorded};
 use super::tree;
 use crate::directory;
 use crate::pipe::log::Log;
-use crate::pipe::{Settings, WhenFull};
+use crate::pipe::{Settings, Trusted, WhenFull};
 
 /// Files open at once; beyond it the one that got nothing for longest is closed.
 /// Fewer in tests: each that is opened makes all of them durable.
@@ -168,6 +168,7 @@ impl Files {
             when_full: WhenFull::DropOldestOrFail,
             mode: 0o600,
             collectors: Vec::new(),
+            trusted: Trusted::Users(Vec::new()),
         }
     }
 

@@ -1,10 +1,12 @@
 //! Asks the collector how far files are acknowledged, on a thread of its own: whoever writes never
-//! waits for an answer. No answer means not acknowledged.
+//! waits for an answer. No answer means not acknowledged, and so does one of somebody else.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
+use super::listeners::{Distrust, Trusted};
 use crate::why::AcknowledgedFile;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -23,20 +25,15 @@ pub(super) struct Acknowledgements {
 }
 
 impl Acknowledgements {
-    /// Asks the collectors about the log at a path; the first that answers is believed.
-    pub(super) fn start(collectors: Vec<String>, log: PathBuf) -> Self {
+    /// Asks the collectors about the log at a path; the first of the trusted that answers is believed.
+    pub(super) fn start(collectors: Vec<String>, trusted: Trusted, log: PathBuf) -> Self {
         let (questions, asked) = sync_channel::<()>(1);
         let (answered, answers) = sync_channel(1);
         let thread = std::thread::Builder::new().name("acknowledged".into()).spawn(move || {
-            let agent: ureq::Agent = ureq::Agent::config_builder()
-                .timeout_connect(Some(CONNECT_TIMEOUT))
-                .timeout_global(Some(ANSWER_TIMEOUT))
-                .proxy(None)
-                .build()
-                .into();
+            let mut asker = Asker::new(trusted, log);
             let mut pause = PAUSE;
             while asked.recv().is_ok() {
-                let files = collectors.iter().find_map(|collector| ask(&agent, collector, &log));
+                let files = collectors.iter().find_map(|collector| asker.ask(collector));
                 pause = if files.is_some() { PAUSE } else { (pause * 2).min(PAUSE_MAX) };
                 if answered.send(files.unwrap_or_default()).is_err() {
                     return;
@@ -61,8 +58,51 @@ impl Acknowledgements {
     }
 }
 
-/// `None` if there is no collector, or none that knows.
-fn ask(agent: &ureq::Agent, collector: &str, log: &Path) -> Option<Vec<AcknowledgedFile>> {
+struct Asker {
+    agent: ureq::Agent,
+    trusted: Trusted,
+    log: PathBuf,
+    /// Of each collector, what was told last of why it is not asked.
+    told: HashMap<String, String>,
+}
+
+impl Asker {
+    fn new(trusted: Trusted, log: PathBuf) -> Self {
+        let agent = ureq::Agent::config_builder()
+            .timeout_connect(Some(CONNECT_TIMEOUT))
+            .timeout_global(Some(ANSWER_TIMEOUT))
+            // Nothing may lead to another than the one that was looked at.
+            .proxy(None)
+            .max_redirects(0)
+            .build()
+            .into();
+        Self { agent, trusted, log, told: HashMap::new() }
+    }
+
+    /// `None` if there is no collector, or none that knows.
+    fn ask(&mut self, collector: &str) -> Option<Vec<AcknowledgedFile>> {
+        let before = self.trusted.listening_at(collector);
+        let before = before.map_err(|distrust| self.tell(collector, &distrust)).ok()?;
+        let files = request(&self.agent, collector, &self.log)?;
+        // Whoever listened all the time has answered.
+        let after = self.trusted.listening_at(collector);
+        let after = after.map_err(|distrust| self.tell(collector, &distrust)).ok()?;
+        (before == after).then_some(files)
+    }
+
+    /// That nobody listens is usual: the collector starts again.
+    fn tell(&mut self, collector: &str, distrust: &Distrust) {
+        let message = distrust.to_string();
+        if matches!(distrust, Distrust::Nobody { .. }) {
+            tracing::debug!("{message}");
+        } else if self.told.get(collector) != Some(&message) {
+            tracing::warn!("{message}");
+            self.told.insert(collector.to_owned(), message);
+        }
+    }
+}
+
+fn request(agent: &ureq::Agent, collector: &str, log: &Path) -> Option<Vec<AcknowledgedFile>> {
     let url = format!("{}/api/v1/acknowledged", collector.trim_end_matches('/'));
     let answer = agent.get(url).query("path", log.to_str()?).call();
     let body = answer.and_then(|mut answer| {

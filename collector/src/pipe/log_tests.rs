@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use super::log::{Log, is_disk_full};
-use super::{Settings, WhenFull};
+use super::{Settings, Trusted, WhenFull};
 use crate::identity::facts_at;
 use crate::why::AcknowledgedFile;
 
@@ -19,6 +19,7 @@ fn settings(dir: &Path, when_full: WhenFull) -> Settings {
         when_full,
         mode: 0o640,
         collectors: Vec::new(),
+        trusted: Trusted::Users(Vec::new()),
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod acknowledgements;
 mod cut;
+mod listeners;
 pub(crate) mod log;
 #[cfg(test)]
 mod log_tests;
@@ -24,6 +25,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::directory;
 use acknowledgements::Acknowledgements;
+pub use listeners::Trusted;
 use log::Log;
 
 /// The most that is read at once: what a pipe holds.
@@ -62,8 +64,10 @@ pub struct Settings {
     pub when_full: WhenFull,
     /// The permissions of new files.
     pub mode: u32,
-    /// Where the collector may listen; the first that answers is believed.
+    /// Where the collector may listen; the first that answers and may be believed is.
     pub collectors: Vec<String>,
+    /// Who may be the collector.
+    pub trusted: Trusted,
 }
 
 /// Why a stream cannot be written.
@@ -153,7 +157,8 @@ impl Pipe {
             return;
         }
         let asked = self.asked.get_or_insert_with(|| {
-            Acknowledgements::start(settings.collectors.clone(), self.log_path.clone())
+            let (collectors, trusted) = (settings.collectors.clone(), settings.trusted.clone());
+            Acknowledgements::start(collectors, trusted, self.log_path.clone())
         });
         if let Some(files) = asked.take() {
             self.log.acknowledged(&files);
