@@ -29,21 +29,43 @@ impl Stream {
             // Whatever a new file may be a copy of: whether that was truncated must be known.
             self.observe_from(0, turn);
         }
+        // Before it is known what became of a file's old bytes, nothing is a copy of its new ones.
         for index in 0..self.files.len() {
-            let wait = match self.judge_one(index, turn) {
-                Ok(wait) => wait,
-                Err(error) => Some(self.cannot_read(index, turn, &error)),
-            };
-            due = due.into_iter().chain(wait).min();
+            let wait = self.settle_all(index, turn);
+            due = due.into_iter().chain(self.or_later(index, wait, turn)).min();
+        }
+        for index in 0..self.files.len() {
+            let wait = self.judge_one(index, turn);
+            due = due.into_iter().chain(self.or_later(index, wait, turn)).min();
         }
         due
     }
 
-    fn judge_one(&mut self, index: usize, turn: &mut Turn<'_, '_>) -> io::Result<Option<Duration>> {
+    fn or_later(
+        &mut self,
+        index: usize,
+        wait: io::Result<Option<Duration>>,
+        turn: &Turn<'_, '_>,
+    ) -> Option<Duration> {
+        wait.unwrap_or_else(|error| Some(self.cannot_read(index, turn, &error)))
+    }
+
+    fn settle_all(
+        &mut self,
+        index: usize,
+        turn: &mut Turn<'_, '_>,
+    ) -> io::Result<Option<Duration>> {
         while !self.files[index].ended.is_empty() {
             if let Some(at) = self.settle(index, turn)? {
                 return Ok(Some(at));
             }
+        }
+        Ok(None)
+    }
+
+    fn judge_one(&mut self, index: usize, turn: &mut Turn<'_, '_>) -> io::Result<Option<Duration>> {
+        if let Some(at) = self.settle_all(index, turn)? {
+            return Ok(Some(at));
         }
         if self.files[index].is_compressed_unknown()
             && let Some(at) = self.judge_compressed(index, turn)?

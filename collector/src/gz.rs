@@ -35,7 +35,7 @@ impl Place {
     /// Where a file stands that may have been a copy itself: then it gave the bytes of its original.
     pub(crate) fn of_progress(progress: &Progress, history: &History) -> Self {
         let own = GenerationRef { file: progress.file, truncations: progress.truncations };
-        let of = history.copy_of(&own.file, own.truncations).unwrap_or(own);
+        let of = history.held_in(&own);
         let Progress { offset, tail, prefix, inside_cut, .. } = *progress;
         Self { of, offset, tail, prefix, inside_cut, matches: false }
     }

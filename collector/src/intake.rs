@@ -279,9 +279,10 @@ impl Intake<'_> {
         if file.resume(known.as_ref(), &self.checkpoints.history, self.now.monotonic)? {
             self.metrics.truncations.inc();
             file.decisions.note(self.now.wall, Decision::Truncated(file.truncations));
-            let ended_at = file.ended.last().map_or(0, |ended| ended.size_seen);
+            let ended = file.ended.last();
+            let (of, ended_at) = (ended.map(|one| one.of), ended.map_or(0, |one| one.size_seen));
             let history = &mut self.checkpoints.history;
-            history.note_truncation(&file.own_generation(), ended_at, self.now.wall);
+            history.note_truncation(&file.own_generation(), of, ended_at, self.now.wall);
             let path = listing.path.join(name);
             tracing::info!("'{}' was truncated while nobody looked", path.display());
         } else {

@@ -49,6 +49,8 @@ pub(crate) struct TailFile {
     /// Generations that were truncated away, the oldest first. Until it is known what became of their
     /// bytes, the file is not read.
     pub ended: Vec<Ended>,
+    /// How often it had been truncated when it was last declared what became of its bytes.
+    pub accounted: u64,
     /// The generation before this one, and up to where its bytes are accounted for.
     pub before: Option<(GenerationId, u64)>,
     /// As last looked at.
@@ -118,6 +120,7 @@ impl TailFile {
             stood_at: None,
             is_compared: false,
             ended: Vec::new(),
+            accounted: 0,
             before: None,
             size_seen: facts.size,
             facts,

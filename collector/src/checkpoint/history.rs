@@ -3,8 +3,8 @@
 //!
 //! The file `generations` holds 128-byte records, each the newest word on its file: CRC32C of the rest (4),
 //! kind (4), file (40), truncations of the file (8), end of the generation before, or size of the copy
-//! (8), generation of which it is a copy: file (40) and truncations (8), written at (8), hash of the
-//! copy's ends (8; zeros in older records). All integers are little-endian.
+//! (8), generation that ended, or of which it is a copy: file (40) and truncations (8), written at (8),
+//! hash of the copy's ends (8). What older records lack is zero. All integers are little-endian.
 
 use std::collections::HashMap;
 use std::io;
@@ -47,6 +47,8 @@ struct Truncated {
     truncations: u64,
     /// The largest size that was seen of the generation before this one, in bytes.
     ended_at: u64,
+    /// Whose bytes they were: the file's own, or of what it was a copy. Older records do not tell.
+    of: Option<GenerationRef>,
     seen_at: i64,
 }
 
@@ -98,8 +100,10 @@ impl History {
         let Some(decoded) = decode(record) else { return false };
         match decoded.kind {
             TRUNCATED => {
-                let Decoded { truncations, ended_at, seen_at, .. } = decoded;
-                self.truncated.insert(decoded.file, Truncated { truncations, ended_at, seen_at });
+                let Decoded { truncations, ended_at, of, seen_at, .. } = decoded;
+                let of = Some(of).filter(|of| *of != NOTHING);
+                let known = Truncated { truncations, ended_at, of, seen_at };
+                self.truncated.insert(decoded.file, known);
             }
             COPY => {
                 let Decoded { truncations, of, seen_at, .. } = decoded;
@@ -117,6 +121,14 @@ impl History {
         self.truncated.get(file).map_or((0, 0), |known| (known.truncations, known.ended_at))
     }
 
+    /// Whose bytes a file held in one of its generations: if it was a copy, not its own.
+    pub(crate) fn held_in(&self, own: &GenerationRef) -> GenerationRef {
+        let ended = self.truncated.get(&own.file);
+        let is_before = |known: &&Truncated| known.truncations == own.truncations + 1;
+        let of = ended.filter(is_before).and_then(|known| known.of);
+        of.or_else(|| self.copy_of(&own.file, own.truncations)).unwrap_or(*own)
+    }
+
     /// The generation of which a file is a copy.
     pub(crate) fn copy_of(&self, file: &FileIdentity, truncations: u64) -> Option<GenerationRef> {
         self.copies.get(file).filter(|copy| copy.truncations == truncations).map(|copy| copy.of)
@@ -132,11 +144,17 @@ impl History {
         self.copies.values().any(|copy| copy.of == *of)
     }
 
-    /// A file was truncated; the generation before ended at `ended_at`. Durable after the next
-    /// [`Self::flush`].
-    pub(crate) fn note_truncation(&mut self, now: &GenerationRef, ended_at: u64, wall: i64) {
+    /// A file was truncated that held `of`, if anything is known of it, up to `ended_at`. Durable after
+    /// the next [`Self::flush`].
+    pub(crate) fn note_truncation(
+        &mut self,
+        now: &GenerationRef,
+        of: Option<GenerationRef>,
+        ended_at: u64,
+        wall: i64,
+    ) {
         let truncations = now.truncations;
-        let known = Truncated { truncations, ended_at, seen_at: wall };
+        let known = Truncated { truncations, ended_at, of, seen_at: wall };
         self.truncated.insert(now.file, known);
         self.unwritten.extend_from_slice(&encode_truncated(&now.file, &known));
     }
@@ -223,6 +241,11 @@ fn forget_oldest<T>(known: &mut HashMap<FileIdentity, T>, seen_at: impl Fn(&T) -
     known.retain(|_, known| seen_at(known) > oldest);
 }
 
+const NOTHING: GenerationRef = GenerationRef {
+    file: FileIdentity { file_system: [0; 16], inode: 0, inode_generation: 0, birth_time: 0 },
+    truncations: 0,
+};
+
 /// Any record, with zeros where it has nothing: of a copy `ended_at` is its size.
 struct Decoded {
     kind: u32,
@@ -235,14 +258,12 @@ struct Decoded {
 }
 
 fn encode_truncated(file: &FileIdentity, known: &Truncated) -> [u8; RECORD_BYTES] {
-    let nothing =
-        FileIdentity { file_system: [0; 16], inode: 0, inode_generation: 0, birth_time: 0 };
     encode(&Decoded {
         kind: TRUNCATED,
         file: *file,
         truncations: known.truncations,
         ended_at: known.ended_at,
-        of: GenerationRef { file: nothing, truncations: 0 },
+        of: known.of.unwrap_or(NOTHING),
         seen_at: known.seen_at,
         ends: 0,
     })
@@ -332,7 +353,8 @@ mod tests {
         let dir = tempfile::tempdir().expect("temp dir");
         let mut history = History::open(dir.path()).expect("open");
         for truncations in 1..=3 {
-            history.note_truncation(&generation(7, truncations), truncations * 10, 5);
+            let of = Some(generation(9, truncations - 1));
+            history.note_truncation(&generation(7, truncations), of, truncations * 10, 5);
         }
         let held = Held { size: 30, ends: 4 };
         history.note_copy(&generation(8, 0), generation(7, 2), held, 5);
@@ -340,6 +362,9 @@ mod tests {
         history.flush().expect("flush");
         let history = History::open(dir.path()).expect("open");
         assert_eq!(history.truncations(&generation(7, 0).file), (3, 30));
+        assert_eq!(history.held_in(&generation(7, 2)), generation(9, 2), "a copy");
+        assert_eq!(history.held_in(&generation(7, 1)), generation(7, 1), "forgotten");
+        assert_eq!(history.held_in(&generation(8, 0)), generation(7, 2), "still a copy");
         assert_eq!(history.copy_of(&generation(8, 0).file, 0), Some(generation(7, 2)));
         assert_eq!(history.held_by_copy(&generation(8, 0).file, 0), Some(held));
         assert_eq!(history.copy_of(&generation(8, 0).file, 1), None, "the copy was truncated");
@@ -361,7 +386,7 @@ mod tests {
         let mut history = History::open(dir.path()).expect("open");
         let rounds = COMPACT_BYTES_MIN / RECORD_BYTES as u64;
         for truncations in 0..rounds {
-            history.note_truncation(&generation(1, truncations), 0, 0);
+            history.note_truncation(&generation(1, truncations), None, 0, 0);
         }
         history.note_copy(&generation(2, 0), generation(1, 1), Held::UNKNOWN, 0);
         history.flush().expect("flush");

@@ -183,6 +183,7 @@ impl Stream {
         let lost = Piece { generation, from: given_to, to: ended.size_seen, kind };
         let progress = file.progress(self.source.id, StreamClock::default());
         let progress = if file.ended.is_empty() { &[progress][..] } else { &[] };
+        file.accounted = file.truncations;
         let lost = if lost.bytes() > 0 { &[lost][..] } else { &[] };
         if !lost.is_empty() || !progress.is_empty() {
             self.declare(lost, progress, turn);

@@ -79,7 +79,9 @@ impl TailFile {
         let Some(progress) = progress else { return self.resume_unread(history, now) };
         if progress.truncations < self.truncations {
             let known = progress.truncations + 1 == self.truncations;
-            self.ended.push(self.ended_at(progress, if known { ended_at } else { 0 }, now));
+            let own = GenerationRef { file: self.identity, truncations: progress.truncations };
+            let (of, size_seen) = (history.held_in(&own), if known { ended_at } else { 0 });
+            self.ended.push(ended_at_checkpoint(progress, of, size_seen, now));
             return self.resume_unread(history, now);
         }
         if !self.holds(progress.offset, progress.tail)? {
@@ -119,24 +121,6 @@ impl TailFile {
 
     pub(super) fn take_position(&mut self, at: &Progress) {
         self.stand_at(at.offset, at.tail, at.prefix, at.inside_cut);
-    }
-
-    /// A generation of which only the checkpoint is left.
-    fn ended_at(&self, progress: &Progress, size_seen: u64, since: Duration) -> Ended {
-        let of = GenerationRef { file: self.identity, truncations: progress.truncations };
-        Ended {
-            of,
-            generation: of.id(),
-            truncations: progress.truncations,
-            read_to: progress.offset,
-            inside_cut: progress.inside_cut,
-            tail: progress.tail,
-            prefix: progress.prefix,
-            seen: (0, PrefixHash::of(&[])),
-            size_seen: size_seen.max(progress.offset),
-            since,
-            listings: 0,
-        }
     }
 
     /// The file's generation if it is no copy.
@@ -292,5 +276,27 @@ impl TailFile {
             return self.begins_with(len, start);
         }
         self.holds(self.read_to, self.tail)
+    }
+}
+
+/// A generation of which only the checkpoint is left.
+fn ended_at_checkpoint(
+    progress: &Progress,
+    of: GenerationRef,
+    size_seen: u64,
+    since: Duration,
+) -> Ended {
+    Ended {
+        of,
+        generation: of.id(),
+        truncations: progress.truncations,
+        read_to: progress.offset,
+        inside_cut: progress.inside_cut,
+        tail: progress.tail,
+        prefix: progress.prefix,
+        seen: (0, PrefixHash::of(&[])),
+        size_seen: size_seen.max(progress.offset),
+        since,
+        listings: 0,
     }
 }

@@ -135,3 +135,26 @@ fn copied_twice_emptied_and_deleted_between_two_looks() {
     let begin = [open(), copy_truncate(false), Look, open(), copy_truncate(false), open()];
     play(&[&begin[..], &[Recreate(0, vec![false])]].concat());
 }
+
+#[test]
+fn emptied_again_before_its_loss_was_acknowledged() {
+    let begin = [Append(0, vec![true, false]), Pump, Acks(Mode::Full), Truncate(0)];
+    play(&[&begin[..], &[LongWait, Truncate(0)]].concat());
+}
+
+#[test]
+fn a_copy_of_new_bytes_is_known_as_soon_as_the_old_ones_are_lost() {
+    let begin = [open(), Look, Truncate(0), open(), copy_truncate(true), CopyOver(0)];
+    play(&begin);
+}
+
+#[test]
+fn killed_after_the_loss_of_what_an_overwritten_copy_gave() {
+    let begin = [Append(0, vec![true, false, false]), Wait, Forget, copy_truncate(false), Look];
+    play(&[&begin[..], &[CopyOver(0), Kill(false)]].concat());
+}
+
+#[test]
+fn copied_compressed_emptied_and_deleted_between_two_looks() {
+    play(&[line(), open(), copy_truncate(true), Gzip(0, 1), Unlink(0, 0)]);
+}
