@@ -30,13 +30,19 @@ impl Stream {
         due
     }
 
+    /// Whether a file is a copy of bytes that its original has lost, which will go on here.
+    fn is_awaited(&self, index: usize) -> bool {
+        let Copied::Idle(of) = self.files[index].copy else { return false };
+        self.files.iter().flat_map(|file| &file.ended).any(|ended| ended.of == of)
+    }
+
     fn finished(&mut self, index: usize, turn: &Turn<'_, '_>) -> Finished {
         let now = turn.reader.now.monotonic;
-        let in_head = self.is_in_head(index);
+        let is_needed = self.is_in_head(index) || self.is_awaited(index);
         let file = &mut self.files[index];
         let is_target = self.head.as_ref().is_some_and(|head| head.continued_in == file.key());
         let has_more =
-            is_undecided(file) || file.unread() > 0 || file.inside_cut || in_head || is_target;
+            is_undecided(file) || file.unread() > 0 || file.inside_cut || is_needed || is_target;
         if has_more || !is_acknowledged(file, turn.checkpoints) {
             return Finished::No;
         }

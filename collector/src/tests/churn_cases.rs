@@ -153,3 +153,8 @@ fn killed_after_the_loss_of_what_an_overwritten_copy_gave() {
     let begin = [Append(0, vec![true, false, false]), Wait, Forget, copy_truncate(false), Look];
     play(&[&begin[..], &[CopyOver(0), Kill(false)]].concat());
 }
+
+#[test]
+fn copied_compressed_emptied_and_deleted_between_two_looks() {
+    play(&[line(), open(), copy_truncate(true), Gzip(0, 1), Unlink(0, 0)]);
+}

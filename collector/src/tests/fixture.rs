@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::identity::{facts, facts_of_path, identify};
 use crate::metrics::Metrics;
 use crate::run::Loop;
+use crate::start::StartError;
 
 /// Steps without any progress after which nothing more will happen at this moment.
 const IDLE_STEPS: usize = 4;
@@ -25,6 +26,9 @@ const TICK: Duration = Duration::from_millis(60);
 
 /// Files made before the inode number of a deleted one is given up for lost.
 const REUSE_ATTEMPTS_MAX: usize = 4;
+
+/// How often a start is tried, a millisecond apart, while the data directory is locked.
+const LOCKED_ATTEMPTS_MAX: u32 = 10_000;
 
 pub(super) const RUN: &str = "slaves/S1/frameworks/F/executors/E/runs/c1";
 
@@ -92,9 +96,19 @@ impl Fixture {
     }
 
     pub(super) fn start(&mut self) {
-        let (config, metrics) = (self.config.clone(), self.metrics.clone());
-        let collector = Loop::open(config, self.recorder.clone(), metrics, self.now);
-        self.collector = Some(collector.expect("the collector starts"));
+        for attempt in 0.. {
+            let (config, metrics) = (self.config.clone(), self.metrics.clone());
+            match Loop::open(config, self.recorder.clone(), metrics, self.now) {
+                // A child that another test forks has the lock of who was killed until it executes.
+                Err(StartError::Locked { .. }) if attempt < LOCKED_ATTEMPTS_MAX => {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                collector => {
+                    self.collector = Some(collector.expect("the collector starts"));
+                    return;
+                }
+            }
+        }
     }
 
     /// Loses all checkpoints of a collector that is not running.

@@ -65,10 +65,10 @@ impl Tally {
     /// Exemptions are few, and each kind of trouble was there.
     pub(super) fn assert_means_something(&self) {
         assert!(
-            self.arrived * 100 > self.tokens * 85,
+            self.arrived * 100 > self.tokens * 80,
             "most of what was written arrives: {self:?}"
         );
-        assert!(self.unknowable * 8 < self.tokens, "few tokens are unknowable: {self:?}");
+        assert!(self.unknowable * 6 < self.tokens, "few tokens are unknowable: {self:?}");
         assert!(self.repeated * 100 < self.tokens, "next to nothing repeats: {self:?}");
         let happened = [
             self.known_lost,
