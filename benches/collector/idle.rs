@@ -15,8 +15,9 @@ use crate::process::{self, Measured, bytes_below, say, wait_for};
 use crate::verdicts::Verdicts;
 
 const FILES_COUNT: usize = 10_000;
-/// Until what follows the last acknowledgement is done: checkpoints, the first questions for writers.
-const SETTLE: Duration = Duration::from_secs(60);
+/// Until what follows the last acknowledgement is done: checkpoints, the first questions for writers,
+/// and the first checks, after which directories that stayed the same are checked more rarely.
+const SETTLE: Duration = Duration::from_secs(200);
 /// Three of the minutes in which everything is checked once.
 const WATCHED: Duration = Duration::from_secs(180);
 /// Where nothing is judged.

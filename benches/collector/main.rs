@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo bench --bench collector                      all of it, 128 MB of each corpus
-//! cargo bench --bench collector -- rate              MB per CPU-second; also `latency`, `idle` (8 minutes)
+//! cargo bench --bench collector -- rate              MB per CPU-second; also `latency`, `idle` (13 minutes)
 //! SAWLOG_BENCH_MB=8 cargo bench --bench collector    a smaller size; nothing is judged then
 //! ```
 //!
