@@ -226,8 +226,11 @@ fn long(leak: &Leak, at: usize) -> Text {
     )
 }
 
+/// A way of a private key: when its second part comes, and both parts.
+type PemWay = (&'static str, fn(&[String]) -> (Then, String, String));
+
 /// Ways of private keys, of which each line is a secret.
-const PEM_WAYS: [(&str, fn(&[String]) -> (Then, String, String)); 5] = [
+const PEM_WAYS: [PemWay; 5] = [
     ("over lines", |key| (Then::Never, key.join("\n"), String::new())),
     ("JSON", |key| {
         (Then::Never, format!(r#"{{"key":"{}\n","n":1}}"#, key.join("\\n")), String::new())
