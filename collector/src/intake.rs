@@ -13,10 +13,12 @@ use crate::checkpoint::Checkpoints;
 use crate::clock::Now;
 use crate::config::Config;
 use crate::directory;
-use crate::discover::{Listing, Logs, Named, NodeId, Settled, Tree};
+use crate::discover::{Listing, Logs, Named, NodeId, Settled, Skipped, Tree};
+use crate::foreign_link::is_foreign_link;
 use crate::group::Groups;
 use crate::identity::{Facts, InodeKey, facts, file_system_of, identify};
 use crate::metrics::Metrics;
+use crate::open_files::OpenFiles;
 use crate::order;
 use crate::place::Source;
 use crate::rotation;
@@ -40,7 +42,7 @@ const WARNED_PATHS_MAX: usize = 10_000;
 pub(crate) struct Streams {
     pub by_id: HashMap<StreamId, Stream>,
     /// A file belongs to one stream only, whatever its other names are.
-    pub open: HashMap<InodeKey, StreamId>,
+    pub open: OpenFiles,
     /// Streams that may have files without a name, of which no directory tells.
     pub unnamed: HashSet<StreamId>,
     pending: HashMap<NodeId, Pending>,
@@ -196,6 +198,13 @@ impl Intake<'_> {
             self.too_many(node);
             return;
         }
+        let sandbox = self.tree.sandbox(node);
+        let most = self.config.open_files_max;
+        let has_share = self.streams.open.has_share(sandbox, opened.len(), most);
+        if !has_share || !self.tree.may_remember(node) {
+            self.tree.crowd(node);
+            return;
+        }
         let of_stream = opened.iter().filter(|(of, _)| of.id == source.id).count()
             + self.streams.by_id.get(&source.id).map_or(0, |stream| stream.files.len());
         if of_stream >= STREAM_FILES_MAX {
@@ -203,7 +212,7 @@ impl Intake<'_> {
             return;
         }
         let settled = self.tree.memory(node).and_then(|memory| memory.settled.get(&key)).copied();
-        match self.open(listing, &named.name) {
+        match self.open(node, listing, &named.name) {
             Ok(Some(file)) if opened.iter().all(|(_, known)| known.key() != file.key()) => {
                 if !self.streams.open.contains_key(&file.key()) {
                     let mut file = file;
@@ -211,12 +220,14 @@ impl Intake<'_> {
                         file.grew_since(settled.size);
                     }
                     opened.push((source.clone(), file));
+                    self.tree.is_open_again(node, &key);
                 }
             }
             Ok(_) => {
                 if let Some(memory) = self.tree.memory(node) {
                     for (Facts { key, size, modified, .. }, identity) in self.finished.drain(..) {
-                        memory.settled.insert(key, Settled { identity, size, modified });
+                        let is_parked = false;
+                        memory.settled.insert(key, Settled { identity, size, modified, is_parked });
                     }
                 }
             }
@@ -257,13 +268,25 @@ impl Intake<'_> {
     }
 
     /// Opens a file where its checkpoint stands; `None` if it is no regular file any more.
-    fn open(&mut self, listing: &Listing, name: &OsStr) -> io::Result<Option<TailFile>> {
+    fn open(
+        &mut self,
+        node: NodeId,
+        listing: &Listing,
+        name: &OsStr,
+    ) -> io::Result<Option<TailFile>> {
         let file = directory::open_file(&listing.directory, name)?;
         let found = facts(&file)?;
         if found.kind != FileType::RegularFile {
             return Ok(None);
         }
         let identity = identify(&file, &found);
+        // What was read before was found to be its task's.
+        let is_a_tasks = self.tree.sandbox(node).is_some();
+        let is_new = self.checkpoints.get(&identity).is_none();
+        if is_a_tasks && is_new && is_foreign_link(&found, &facts(&listing.directory)?) {
+            self.tree.skip(node, name, found.key, Skipped::HardLink);
+            return Ok(None);
+        }
         let mut file = TailFile::new(file, found, identity, self.now);
         file.young = found.key.birth_time > self.started;
         let known = self.checkpoints.get(&identity).copied();
@@ -331,7 +354,8 @@ impl Intake<'_> {
         let mut changed = Vec::new();
         for (source, mut file) in opened {
             let id = source.id;
-            if self.streams.open.insert(file.key(), id).is_some() {
+            let sandbox = self.tree.sandbox(node);
+            if !self.streams.open.insert(file.key(), id, sandbox) {
                 // Overlapping globs: another directory's listing was faster.
                 continue;
             }

@@ -1,12 +1,14 @@
 //! What the collector counts, under names beginning with `sawlog_collector_`.
 
 mod load;
+mod sandboxes;
 
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
 use crate::mesos::MesosMetrics;
 use crate::redact::Event;
 pub(crate) use load::Load;
+pub(crate) use sandboxes::Sandboxes;
 
 /// Makes metrics and registers them.
 struct Names<'a>(&'a Registry);
@@ -67,6 +69,7 @@ pub(crate) struct Metrics {
     pub mesos: MesosMetrics,
     /// What is held back, spilled and saved.
     pub load: Load,
+    pub sandboxes: Sandboxes,
 }
 
 impl Metrics {
@@ -112,6 +115,7 @@ impl Metrics {
                 "reason",
             )?,
             load: Load::register(&names)?,
+            sandboxes: Sandboxes::register(&names)?,
             endless_pem_blocks: counter(
                 "endless_pem_blocks_total",
                 "PEM blocks whose end was not found within the limits",

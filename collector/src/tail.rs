@@ -219,6 +219,7 @@ impl TailFile {
             self.facts = found;
         }
         self.facts.links = found.links;
+        self.facts.allocated = found.allocated;
         Ok(())
     }
 

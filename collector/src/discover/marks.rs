@@ -1,5 +1,7 @@
 //! Which directories are to be listed, and which of them first.
 
+use std::collections::VecDeque;
+
 use super::{NodeId, Tree};
 
 /// Which directories a rescan lists.
@@ -79,6 +81,18 @@ impl Tree {
             }
         }
         None
+    }
+
+    /// Directories whose turn has come and which were not listed after all: they are the next.
+    pub(crate) fn mark_again(&mut self, nodes: VecDeque<NodeId>) {
+        for id in nodes.into_iter().rev() {
+            if let Some(node) = self.nodes.get_mut(&id)
+                && !std::mem::replace(&mut node.urgent, true)
+            {
+                node.dirty = true;
+                self.urgent.push_front(id);
+            }
+        }
     }
 
     /// Whether any directory waits to be listed.

@@ -75,8 +75,43 @@ pub(super) fn read(directory: &OwnedFd, place: &Place) -> io::Result<Names> {
 pub(crate) struct Memory {
     /// Read to their end, acknowledged, and without a writer.
     pub settled: HashMap<InodeKey, Settled>,
-    /// Left out.
-    pub skipped: HashSet<InodeKey>,
+    /// Left out, and why.
+    pub skipped: HashMap<InodeKey, Skipped>,
+}
+
+/// Why a file is left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Skipped {
+    Symlink,
+    NotRegular,
+    /// It is somebody else's file under another name.
+    HardLink,
+    NotText,
+}
+
+impl Skipped {
+    /// Its name in metrics.
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Self::Symlink => "symlink",
+            Self::NotRegular => "not_regular",
+            Self::HardLink => "hard_link",
+            Self::NotText => "not_text",
+        }
+    }
+
+    /// What is said to people.
+    pub(crate) fn why(self) -> &'static str {
+        match self {
+            Self::Symlink | Self::NotRegular => "it is no regular file",
+            Self::HardLink => {
+                "it is a hard link to a file that does not belong to the owner of its directory: it \
+                 may be any file, so it is never read (forbid such links with \
+                 fs.protected_hardlinks=1)"
+            }
+            Self::NotText => "it is not text",
+        }
+    }
 }
 
 /// A file that was closed because it is finished, as it was then.
@@ -85,20 +120,34 @@ pub(crate) struct Settled {
     pub identity: FileIdentity,
     pub size: u64,
     pub modified: i64,
+    /// It was closed only to make room: somebody may write to it still.
+    pub is_parked: bool,
 }
 
 impl Memory {
     /// Whether a file need not be opened.
     pub(crate) fn knows(&self, found: &Facts) -> bool {
-        self.skipped.contains(&found.key)
+        self.skipped.contains_key(&found.key)
             || self.settled.get(&found.key).is_some_and(|settled| {
                 (settled.size, settled.modified) == (found.size, found.modified)
             })
     }
 
-    /// Forgets files that have no name here any more.
-    pub(super) fn keep_only(&mut self, present: &HashSet<InodeKey>) {
+    /// Forgets files that have no name here any more; tells how many of them were parked.
+    pub(super) fn keep_only(&mut self, present: &HashSet<InodeKey>) -> usize {
+        let parked = self.parked();
         self.settled.retain(|key, _| present.contains(key));
-        self.skipped.retain(|key| present.contains(key));
+        self.skipped.retain(|key, _| present.contains(key));
+        parked - self.parked()
+    }
+
+    /// How many files are remembered.
+    pub(super) fn len(&self) -> usize {
+        self.settled.len() + self.skipped.len()
+    }
+
+    /// How many of the files were closed only to make room.
+    pub(super) fn parked(&self) -> usize {
+        self.settled.values().filter(|settled| settled.is_parked).count()
     }
 }

@@ -15,6 +15,8 @@ use crate::place::Place;
 /// A directory.
 pub(super) struct Node {
     pub(super) parent: Option<NodeId>,
+    /// The outermost directory of the sandbox that it belongs to.
+    pub(super) sandbox: Option<NodeId>,
     pub(super) path: PathBuf,
     pub(super) place: Place,
     /// The directory behind the path when it was listed last.
@@ -28,6 +30,10 @@ pub(super) struct Node {
     /// very time was impossible by then: two changes can share one tick of the clock.
     pub(super) listed: Option<(i64, bool)>,
     pub(super) warned: bool,
+    /// How many files were remembered when it was listed.
+    pub(super) remembered: usize,
+    /// How many files that are left out were told of.
+    pub(super) told: usize,
     /// Whether it waits to be listed, and whether as urgent.
     pub(super) dirty: bool,
     pub(super) urgent: bool,

@@ -1,6 +1,7 @@
 //! Looking around: what changed in the directories, and which streams are woken by it.
 
 use std::cmp::Reverse;
+use std::collections::{HashSet, VecDeque};
 
 use sawlog_transport::StreamId;
 
@@ -14,6 +15,8 @@ use crate::tail::TailFile;
 
 /// Directories listed before the loop looks at everything else again.
 const STEP_DIRECTORIES: usize = 64;
+/// Names in them after which it does so too.
+const STEP_NAMES: usize = 16 * 1024;
 /// Watched directories are checked at every so many rescans.
 const RESCANS_WATCHED: u64 = 6;
 /// Open files in watched directories are checked at every so many sweeps.
@@ -61,8 +64,9 @@ impl Loop {
     fn take_in(&mut self, now: Now) -> Vec<StreamId> {
         // What is to be listed again because it changes too fast waits for the next turn, and so do
         // the many directories of a rescan: files are read in between.
-        let due: Vec<NodeId> =
+        let mut due: VecDeque<NodeId> =
             std::iter::from_fn(|| self.tree.next_dirty()).take(STEP_DIRECTORIES).collect();
+        let names_max = self.tree.names_listed() + STEP_NAMES;
         let mut intake = Intake {
             tree: &mut self.tree,
             streams: &mut self.streams,
@@ -74,8 +78,13 @@ impl Loop {
             finished: Vec::new(),
             vanished: Vec::new(),
         };
-        let mut changed: Vec<StreamId> =
-            due.into_iter().flat_map(|node| intake.directory(node)).collect();
+        let mut changed = Vec::new();
+        while intake.tree.names_listed() < names_max
+            && let Some(node) = due.pop_front()
+        {
+            changed.extend(intake.directory(node));
+        }
+        intake.tree.mark_again(due);
         changed.extend(intake.accept_pending_of_gone());
         changed
     }
@@ -106,7 +115,7 @@ impl Loop {
 
     /// Gives a turn to streams whose files no watch covers; with `all` to all.
     fn sweep(&mut self, all: bool, now: Now) {
-        let due: Vec<StreamId> = if all || !self.tree.is_all_watched() {
+        let due: HashSet<StreamId> = if all {
             self.streams.by_id.keys().copied().collect()
         } else {
             let Streams { by_id, unnamed, .. } = &mut self.streams;
@@ -114,7 +123,7 @@ impl Loop {
                 let files = by_id.get(id).map(|stream| &stream.files[..]).unwrap_or_default();
                 files.iter().any(|file| file.name.is_none())
             });
-            unnamed.iter().copied().collect()
+            unnamed.iter().copied().chain(self.tree.unwatched_streams()).collect()
         };
         for id in due {
             self.account(id, now);
