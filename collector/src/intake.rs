@@ -79,6 +79,7 @@ impl Intake<'_> {
         let Some(listing) = self.tree.list(node, self.now.wall) else {
             return self.accept_pending(node);
         };
+        self.vanished.extend(self.tree.take_gone(node));
         let before = self.tree.logs(node);
         let pending = self.streams.pending.remove(&node);
         let since = pending.as_ref().map_or(self.now.monotonic, |pending| pending.since);
@@ -194,24 +195,19 @@ impl Intake<'_> {
         if is_known {
             return;
         }
-        if self.streams.open.len() + opened.len() >= self.config.open_files_max {
-            self.too_many(node);
-            return;
-        }
-        let sandbox = self.tree.sandbox(node);
-        let most = self.config.open_files_max;
-        let has_share = self.streams.open.has_share(sandbox, opened.len(), most);
-        if !has_share || !self.tree.may_remember(node) {
-            self.tree.crowd(node);
+        if !self.may_open(node, opened.len()) {
+            self.tree.waits(node, named.facts);
             return;
         }
         let of_stream = opened.iter().filter(|(of, _)| of.id == source.id).count()
             + self.streams.by_id.get(&source.id).map_or(0, |stream| stream.files.len());
         if of_stream >= STREAM_FILES_MAX {
             self.warn_of_full_stream(node, listing);
+            self.tree.waits(node, named.facts);
             return;
         }
         let settled = self.tree.memory(node).and_then(|memory| memory.settled.get(&key)).copied();
+        self.tree.waits_no_more(node, &key);
         match self.open(node, listing, &named.name) {
             Ok(Some(file)) if opened.iter().all(|(_, known)| known.key() != file.key()) => {
                 if !self.streams.open.contains_key(&file.key()) {
@@ -220,7 +216,6 @@ impl Intake<'_> {
                         file.grew_since(settled.size);
                     }
                     opened.push((source.clone(), file));
-                    self.tree.is_open_again(node, &key);
                 }
             }
             Ok(_) => {
@@ -232,12 +227,30 @@ impl Intake<'_> {
                 }
             }
             Err(error) if is_gone(&error) => self.vanished.push(named.facts),
-            Err(error) if directory::is_shortage(&error) => self.tree.out_of_descriptors(node),
+            Err(error) if directory::is_shortage(&error) => {
+                self.tree.out_of_descriptors(node);
+                self.tree.waits(node, named.facts);
+            }
             Err(error) => {
                 self.warn(&listing.path.join(&named.name), &error);
                 self.tree.distrust(node);
             }
         }
+    }
+
+    /// Whether one more file may be open, besides those that are being opened; else it waits.
+    fn may_open(&mut self, node: NodeId, opening: usize) -> bool {
+        let (open, most) = (&self.streams.open, self.config.open_files_max);
+        if open.len() + opening >= most {
+            self.too_many(node);
+            return false;
+        }
+        let has_share = open.has_share(self.tree.sandbox(node), opening, most);
+        if !has_share || !self.tree.may_remember(node) {
+            self.tree.crowd(node);
+            return false;
+        }
+        true
     }
 
     /// The file waits: it is tried again at each rescan.

@@ -12,13 +12,13 @@ mod shares;
 mod told;
 mod watches;
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use sawlog_transport::{FileIdentity, StreamId};
 
-use crate::identity::InodeKey;
+use crate::identity::{Facts, InodeKey};
 use crate::mesos::ContainerKey;
 use crate::metrics::Metrics;
 use crate::place::{Place, Source};
@@ -148,7 +148,7 @@ impl Tree {
     }
 
     /// The sandboxes with files that wait for others of the same sandbox.
-    pub(crate) fn crowded(&self) -> Vec<NodeId> {
+    pub(crate) fn crowded(&self) -> &BTreeSet<NodeId> {
         self.shares.crowded()
     }
 
@@ -177,11 +177,25 @@ impl Tree {
         self.nodes.get_mut(&id).map(|node| &mut node.memory)
     }
 
-    /// A file that may have been closed to make room is open again.
-    pub(crate) fn is_open_again(&mut self, id: NodeId, key: &InodeKey) {
-        if let Some(settled) = self.memory(id).and_then(|memory| memory.settled.get_mut(key)) {
-            settled.is_parked = false;
+    /// A file of a directory is being opened.
+    pub(crate) fn waits_no_more(&mut self, id: NodeId, key: &InodeKey) {
+        if let Some(memory) = self.memory(id) {
+            memory.waits_no_more(key);
         }
+    }
+
+    /// A file waits until others are closed. It is remembered, in case it is gone by then.
+    pub(crate) fn waits(&mut self, id: NodeId, seen: Facts) {
+        if self.may_remember(id)
+            && let Some(memory) = self.memory(id)
+        {
+            memory.waits(seen);
+        }
+    }
+
+    /// Files of a directory that waited and are gone.
+    pub(crate) fn take_gone(&mut self, id: NodeId) -> Vec<Facts> {
+        self.memory(id).map(Memory::take_gone).unwrap_or_default()
     }
 
     /// The logs of a directory that feed streams.

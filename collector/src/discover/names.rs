@@ -77,6 +77,10 @@ pub(crate) struct Memory {
     pub settled: HashMap<InodeKey, Settled>,
     /// Left out, and why.
     pub skipped: HashMap<InodeKey, Skipped>,
+    /// Not open yet for want of descriptors, as they were seen.
+    waiting: HashMap<InodeKey, Facts>,
+    /// Those of them that are gone.
+    gone: Vec<Facts>,
 }
 
 /// Why a file is left out.
@@ -136,6 +140,8 @@ impl Memory {
     /// Forgets files that have no name here any more; tells how many of them were parked.
     pub(super) fn keep_only(&mut self, present: &HashSet<InodeKey>) -> usize {
         let parked = self.parked();
+        let is_gone = |key: &InodeKey| !present.contains(key);
+        self.gone.extend(self.waiting.extract_if(|key, _| is_gone(key)).map(|(_, seen)| seen));
         self.settled.retain(|key, _| present.contains(key));
         self.skipped.retain(|key, _| present.contains(key));
         parked - self.parked()
@@ -143,7 +149,32 @@ impl Memory {
 
     /// How many files are remembered.
     pub(super) fn len(&self) -> usize {
-        self.settled.len() + self.skipped.len()
+        self.settled.len() + self.skipped.len() + self.waiting.len()
+    }
+
+    /// A file waits until others are closed.
+    pub(super) fn waits(&mut self, seen: Facts) {
+        self.waits_no_more(&seen.key);
+        self.waiting.insert(seen.key, seen);
+    }
+
+    /// A file is being opened that may have waited, or was closed to make room.
+    pub(super) fn waits_no_more(&mut self, key: &InodeKey) {
+        self.waiting.remove(key);
+        if let Some(settled) = self.settled.get_mut(key) {
+            settled.is_parked = false;
+        }
+    }
+
+    /// Files that are gone and were never opened.
+    pub(super) fn take_gone(&mut self) -> Vec<Facts> {
+        std::mem::take(&mut self.gone)
+    }
+
+    /// Bytes of the files that wait, as far as they were not read before.
+    pub(super) fn waiting_bytes(&self) -> u64 {
+        let read = |key| self.settled.get(key).map_or(0, |settled| settled.size);
+        self.waiting.iter().map(|(key, seen)| seen.size.saturating_sub(read(key))).sum()
     }
 
     /// How many of the files were closed only to make room.

@@ -1,7 +1,7 @@
 //! What one sandbox may take of the tree: so many directories and watches, however many its task makes,
 //! and a queue of its own for files that wait until others of it are closed.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 
 use super::NodeId;
@@ -24,6 +24,7 @@ const WOKEN_AT_ONCE: usize = 16;
 /// What the sandboxes have, by the node of each one's outermost directory.
 pub(super) struct Shares {
     by_sandbox: HashMap<NodeId, Share>,
+    crowded: BTreeSet<NodeId>,
     metrics: Metrics,
 }
 
@@ -40,11 +41,12 @@ struct Share {
     /// Directories with files that wait because the sandbox has its share of open ones.
     crowded: VecDeque<NodeId>,
     is_told: bool,
+    is_crowd_told: bool,
 }
 
 impl Shares {
     pub(super) fn new(metrics: Metrics) -> Self {
-        Self { by_sandbox: HashMap::new(), metrics }
+        Self { by_sandbox: HashMap::new(), crowded: BTreeSet::new(), metrics }
     }
 
     /// A directory was added to its sandbox, or is a sandbox itself.
@@ -68,6 +70,9 @@ impl Shares {
         share.directories = share.directories.saturating_sub(1);
         share.path_bytes = share.path_bytes.saturating_sub(node.path.as_os_str().len());
         share.crowded.retain(|crowded| *crowded != id);
+        if share.crowded.is_empty() {
+            self.crowded.remove(&sandbox);
+        }
         if share.directories == 0 {
             self.by_sandbox.remove(&sandbox);
             return Vec::new();
@@ -132,29 +137,37 @@ impl Shares {
         }
     }
 
-    /// Files of a directory wait until its sandbox has fewer open.
+    /// Files of a directory wait until its sandbox has fewer; said once of each sandbox.
     pub(super) fn crowd(&mut self, sandbox: Option<NodeId>, node: NodeId) {
-        if let Some(share) = sandbox.and_then(|id| self.by_sandbox.get_mut(&id))
-            && share.crowded.back() != Some(&node)
-            && !share.crowded.contains(&node)
-        {
-            share.crowded.push_back(node);
+        let Some(sandbox) = sandbox else { return };
+        let Some(share) = self.by_sandbox.get_mut(&sandbox) else { return };
+        if share.crowded.back() == Some(&node) || share.crowded.contains(&node) {
+            return;
+        }
+        share.crowded.push_back(node);
+        self.crowded.insert(sandbox);
+        if !std::mem::replace(&mut share.is_crowd_told, true) {
+            tracing::warn!(
+                "the sandbox '{}' has its share of the log files that may be in use, others of it wait until those are finished (raise open_files_max and the process' limit of open files)",
+                share.path.display()
+            );
         }
     }
 
     /// The sandboxes with files that wait for others of the same sandbox.
-    pub(super) fn crowded(&self) -> Vec<NodeId> {
-        let crowded = self.by_sandbox.iter().filter(|(_, share)| !share.crowded.is_empty());
-        let mut crowded: Vec<NodeId> = crowded.map(|(sandbox, _)| *sandbox).collect();
-        crowded.sort_unstable();
-        crowded
+    pub(super) fn crowded(&self) -> &BTreeSet<NodeId> {
+        &self.crowded
     }
 
     /// Those of a sandbox's directories whose files wait longest.
     pub(super) fn take_crowded(&mut self, sandbox: NodeId) -> Vec<NodeId> {
         let Some(share) = self.by_sandbox.get_mut(&sandbox) else { return Vec::new() };
         let count = share.crowded.len().min(WOKEN_AT_ONCE);
-        share.crowded.drain(..count).collect()
+        let woken = share.crowded.drain(..count).collect();
+        if share.crowded.is_empty() {
+            self.crowded.remove(&sandbox);
+        }
+        woken
     }
 
     fn share(&self, sandbox: Option<NodeId>) -> Option<&Share> {

@@ -32,9 +32,9 @@ impl Loop {
         let open = self.streams.open.len();
         let most = self.config.open_files_max;
         let is_short = open >= most - most / FREE_SHARE || self.tree.has_starved();
-        let crowded = self.tree.crowded();
-        self.metrics.sandboxes.crowded.set(crowded.len() as i64);
-        if !is_short && crowded.is_empty() {
+        let crowded = self.tree.crowded().len();
+        self.metrics.sandboxes.crowded.set(crowded as i64);
+        if !is_short && crowded == 0 {
             return;
         }
         let Some(count) = self.parkings.due(now.monotonic) else { return };
@@ -42,8 +42,9 @@ impl Loop {
             self.tree.mark_starved();
         }
         // One of them at a time: all files are looked through for it.
-        if let Some(sandbox) = crowded.get(count as usize % crowded.len().max(1)) {
-            self.make_room_in(*sandbox, now);
+        let turn = count as usize % crowded.max(1);
+        if let Some(sandbox) = self.tree.crowded().iter().nth(turn).copied() {
+            self.make_room_in(sandbox, now);
         }
     }
 

@@ -286,3 +286,37 @@ fn directories_of_one_sandbox_are_limited() {
     fs::remove_dir_all(f.path(RUN)).expect("remove");
     f.pump();
 }
+
+/// Files that waited for a descriptor and never got one are lost to the byte that was seen.
+#[test]
+fn files_that_vanish_while_they_wait_are_counted() {
+    const FILES: usize = 30;
+    let mut f = Fixture::new();
+    f.config.open_files_max = 12;
+    f.restart();
+    let nested = |n: usize| format!("{RUN}/containers/n{n}");
+    let writers: Vec<File> = (0..FILES)
+        .map(|n| {
+            let mut writer = f.writer(&format!("{}/stdout", nested(n)));
+            writer.write_all(b"byte").expect("write");
+            writer
+        })
+        .collect();
+    f.pump();
+    let open = f.collector().status().files_open;
+    assert!(open < FILES);
+    for n in 0..FILES {
+        match n % 2 {
+            0 => f.remove(&format!("{}/stdout", nested(n))),
+            _ => fs::remove_dir_all(f.path(&nested(n))).expect("remove"),
+        }
+    }
+    f.pump();
+    drop(writers);
+    f.wait(Duration::from_secs(10));
+    f.wait(Duration::from_secs(10));
+    let id = |n: usize| stream(format!("c1.n{n}").as_bytes(), b"stdout");
+    let read = (0..FILES).filter(|n| f.texts(id(*n)) == ["byte"]).count();
+    assert_eq!(read, open);
+    assert_eq!(f.lost("vanished"), 4 * (FILES - open) as u64);
+}

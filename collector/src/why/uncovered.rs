@@ -70,8 +70,9 @@ impl View<'_> {
             return (State::Waiting, why);
         }
         let sandbox = self.tree.sandbox(known.id);
-        if !self.streams.open.has_share(sandbox, 0, limit) {
-            let why = "its sandbox has its share of the log files that may be open, it waits until others of the same sandbox are finished".to_owned();
+        let has_share = self.streams.open.has_share(sandbox, 0, limit);
+        if !has_share || !self.tree.may_remember(known.id) {
+            let why = "its sandbox has its share of the log files that may be in use, it waits until others of the same sandbox are finished or gone".to_owned();
             return (State::Waiting, why);
         }
         let id = known.place.log(&named.name).and_then(|(log, _)| known.logs.get(log));
