@@ -1,5 +1,5 @@
-//! The hole at the start of a file that was truncated under a writer that does not append: zeros that
-//! nobody wrote.
+//! Zeros that nobody wrote: the hole at the start of a file that was truncated under a writer that does
+//! not append, and those inside of lines that are too long.
 
 use std::io;
 
@@ -53,6 +53,33 @@ impl Reader<'_> {
         file.prefix = PrefixHash::of(&[0; PREFIX_BYTES][..end.min(PREFIX_BYTES as u64) as usize]);
         let progress = file.progress(stream.source.id, StreamClock::default());
         self.declare(stream, &pieces, &[progress]);
+        Ok(Some(end))
+    }
+
+    /// Goes over a hole in what is left out of a line that is too long: it holds no line end, however
+    /// long it is. Tells where it ends, if there is one that is longer than a look at the file.
+    pub(crate) fn pass_over_hole(
+        &mut self,
+        file: &mut TailFile,
+        stream: &mut Lines<'_>,
+    ) -> io::Result<Option<u64>> {
+        // The file's first bytes are still to be remembered.
+        if file.gz.is_some() || file.read_to < PREFIX_BYTES as u64 {
+            return Ok(None);
+        }
+        let end = data_from(file, file.read_to)?;
+        let is_long = end.saturating_sub(file.read_to) > FRAME_TEXT_BYTES_MAX as u64;
+        // A file that was truncated meanwhile is looked at as any other.
+        if !is_long || !file.holds(file.read_to, file.tail)? {
+            return Ok(None);
+        }
+        let cut = file.piece(end, PieceKind::Cut);
+        self.metrics.cut_bytes.inc_by(cut.bytes());
+        file.read_to = end;
+        file.scanned_to = end;
+        file.tail = TailHash::of(&[0; TAIL_BYTES]);
+        let progress = file.progress(stream.source.id, StreamClock::default());
+        self.declare(stream, &[cut], &[progress]);
         Ok(Some(end))
     }
 

@@ -5,10 +5,13 @@ use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 
-use rustix::fs::{AtFlags, FileType, Statx, StatxFlags, statx};
+use rustix::fs::{AtFlags, FileType, Mode, Statx, StatxFlags, statx};
 use sawlog_transport::FileIdentity;
 
 use crate::sys;
+
+/// In such blocks the system counts what a file has on the disk, whatever the file system's are.
+const BLOCK_BYTES: u64 = 512;
 
 /// What tells two inodes apart at one moment without opening them. An inode that is open cannot be
 /// used again; for one that is not, the birth time tells.
@@ -27,10 +30,16 @@ pub(crate) struct Facts {
     pub kind: FileType,
     /// Bytes.
     pub size: u64,
+    /// Bytes on the disk: holes have none.
+    pub allocated: u64,
     /// Nanoseconds since the epoch.
     pub modified: i64,
     /// Names the file still has.
     pub links: u32,
+    /// The user to whom it belongs.
+    pub owner: u32,
+    /// Who may do what.
+    pub mode: Mode,
 }
 
 /// The facts of an open file or directory.
@@ -65,8 +74,11 @@ impl Facts {
             key: InodeKey { device, inode: stat.stx_ino, birth_time },
             kind: FileType::from_raw_mode(u32::from(stat.stx_mode)),
             size: stat.stx_size,
+            allocated: stat.stx_blocks.saturating_mul(BLOCK_BYTES),
             modified: nanos(&stat.stx_mtime),
             links: stat.stx_nlink,
+            owner: stat.stx_uid,
+            mode: Mode::from_raw_mode(u32::from(stat.stx_mode)),
         }
     }
 }

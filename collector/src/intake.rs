@@ -14,10 +14,12 @@ use crate::checkpoint::Checkpoints;
 use crate::clock::Now;
 use crate::config::Config;
 use crate::directory;
-use crate::discover::{Listing, Logs, Named, NodeId, Settled, Tree};
+use crate::discover::{Listing, Logs, Named, NodeId, Settled, Skipped, Tree};
+use crate::foreign_link::is_foreign_link;
 use crate::group::Groups;
 use crate::identity::{Facts, InodeKey, facts, file_system_of, identify};
 use crate::metrics::Metrics;
+use crate::open_files::OpenFiles;
 use crate::order;
 use crate::place::Source;
 use crate::rotation;
@@ -42,7 +44,7 @@ const WARNED_PATHS_MAX: usize = 10_000;
 pub(crate) struct Streams {
     pub by_id: HashMap<StreamId, Stream>,
     /// A file belongs to one stream only, whatever its other names are.
-    pub open: HashMap<InodeKey, StreamId>,
+    pub open: OpenFiles,
     /// Streams that may have files without a name, of which no directory tells.
     pub unnamed: HashSet<StreamId>,
     pending: HashMap<NodeId, Pending>,
@@ -81,6 +83,7 @@ impl Intake<'_> {
         let Some(listing) = self.tree.list(node, self.now.wall) else {
             return self.accept_pending(node);
         };
+        self.vanished.extend(self.tree.take_gone(node));
         let before = self.tree.logs(node);
         let pending = self.streams.pending.remove(&node);
         let since = pending.as_ref().map_or(self.now.monotonic, |pending| pending.since);
@@ -208,18 +211,20 @@ impl Intake<'_> {
         if is_known {
             return;
         }
-        if self.streams.open.len() + opened.len() >= self.config.open_files_max {
-            self.too_many(node);
+        if !self.may_open(node, opened.len()) {
+            self.tree.waits(node, source, named.facts);
             return;
         }
         let of_stream = opened.iter().filter(|(of, _)| of.id == source.id).count()
             + self.streams.by_id.get(&source.id).map_or(0, |stream| stream.files.len());
         if of_stream >= STREAM_FILES_MAX {
             self.warn_of_full_stream(node, listing);
+            self.tree.waits(node, source, named.facts);
             return;
         }
         let settled = self.tree.memory(node).and_then(|memory| memory.settled.get(&key)).copied();
-        match self.open(listing, &named.name) {
+        self.tree.waits_no_more(node, &key);
+        match self.open(node, listing, &named.name) {
             Ok(Some(file)) if opened.iter().all(|(_, known)| known.key() != file.key()) => {
                 if !self.streams.open.contains_key(&file.key()) {
                     let mut file = file;
@@ -232,17 +237,36 @@ impl Intake<'_> {
             Ok(_) => {
                 if let Some(memory) = self.tree.memory(node) {
                     for (Facts { key, size, modified, .. }, identity) in self.finished.drain(..) {
-                        memory.settled.insert(key, Settled { identity, size, modified });
+                        let is_parked = false;
+                        memory.settled.insert(key, Settled { identity, size, modified, is_parked });
                     }
                 }
             }
             Err(error) if is_gone(&error) => self.vanished.push((source.clone(), named.facts)),
-            Err(error) if directory::is_shortage(&error) => self.tree.out_of_descriptors(node),
+            Err(error) if directory::is_shortage(&error) => {
+                self.tree.out_of_descriptors(node);
+                self.tree.waits(node, source, named.facts);
+            }
             Err(error) => {
                 self.warn(&listing.path.join(&named.name), &error);
                 self.tree.distrust(node);
             }
         }
+    }
+
+    /// Whether one more file may be open, besides those that are being opened; else it waits.
+    fn may_open(&mut self, node: NodeId, opening: usize) -> bool {
+        let (open, most) = (&self.streams.open, self.config.open_files_max);
+        if open.len() + opening >= most {
+            self.too_many(node);
+            return false;
+        }
+        let has_share = open.has_share(self.tree.sandbox(node), opening, most);
+        if !has_share || !self.tree.may_remember(node) {
+            self.tree.crowd(node);
+            return false;
+        }
+        true
     }
 
     /// The file waits: it is tried again at each rescan.
@@ -273,13 +297,25 @@ impl Intake<'_> {
     }
 
     /// Opens a file where its checkpoint stands; `None` if it is no regular file any more.
-    fn open(&mut self, listing: &Listing, name: &OsStr) -> io::Result<Option<TailFile>> {
+    fn open(
+        &mut self,
+        node: NodeId,
+        listing: &Listing,
+        name: &OsStr,
+    ) -> io::Result<Option<TailFile>> {
         let file = directory::open_file(&listing.directory, name)?;
         let found = facts(&file)?;
         if found.kind != FileType::RegularFile {
             return Ok(None);
         }
         let identity = identify(&file, &found);
+        // What was read before was found to be its task's.
+        let is_a_tasks = self.tree.sandbox(node).is_some();
+        let is_new = self.checkpoints.get(&identity).is_none();
+        if is_a_tasks && is_new && is_foreign_link(&found, &facts(&listing.directory)?) {
+            self.tree.skip(node, name, found.key, Skipped::HardLink);
+            return Ok(None);
+        }
         let mut file = TailFile::new(file, found, identity, self.now);
         file.young = found.key.birth_time > self.started;
         let known = self.checkpoints.get(&identity).copied();
@@ -348,7 +384,8 @@ impl Intake<'_> {
         let mut changed = Vec::new();
         for (source, mut file) in opened {
             let id = source.id;
-            if self.streams.open.insert(file.key(), id).is_some() {
+            let sandbox = self.tree.sandbox(node);
+            if !self.streams.open.insert(file.key(), id, sandbox) {
                 // Overlapping globs: another directory's listing was faster.
                 continue;
             }

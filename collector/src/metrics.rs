@@ -1,12 +1,14 @@
 //! What the collector counts, under names beginning with `sawlog_collector_`.
 
 mod load;
+mod sandboxes;
 
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
 use crate::mesos::MesosMetrics;
 use crate::redact::Event;
 pub(crate) use load::Load;
+pub(crate) use sandboxes::Sandboxes;
 
 /// Makes metrics and registers them.
 struct Names<'a>(&'a Registry);
@@ -68,6 +70,7 @@ pub(crate) struct Metrics {
     pub mesos: MesosMetrics,
     /// What is held back, spilled and saved.
     pub load: Load,
+    pub sandboxes: Sandboxes,
 }
 
 impl Metrics {
@@ -117,6 +120,7 @@ impl Metrics {
                 "Times the journal had deleted the entry up to which it was read",
             )?,
             load: Load::register(&names)?,
+            sandboxes: Sandboxes::register(&names)?,
             endless_pem_blocks: counter(
                 "endless_pem_blocks_total",
                 "PEM blocks whose end was not found within the limits",
@@ -125,10 +129,7 @@ impl Metrics {
                 "secret_file_errors_total",
                 "Changed secret files that could not be used",
             )?,
-            scan_errors: counter(
-                "scan_errors_total",
-                "Directories or files that could not be read",
-            )?,
+            scan_errors: counter("scan_errors_total", "Directories or files not readable")?,
             checkpoint_errors: counter("checkpoint_errors_total", "Failed writes of checkpoints")?,
             checkpoint_records_lost: counter(
                 "checkpoint_records_lost_total",

@@ -40,6 +40,11 @@ impl Place {
         }
     }
 
+    /// Whether a task makes what is below, which therefore is limited.
+    pub(crate) fn is_sandbox(&self) -> bool {
+        matches!(self, Place::Mesos(place) if place.is_sandbox())
+    }
+
     /// The log (its own name) to which a file of this name belongs, and how old the file is.
     pub(crate) fn log<'a>(&self, name: &'a OsStr) -> Option<(&'a OsStr, Age)> {
         match self {

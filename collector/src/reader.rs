@@ -117,6 +117,11 @@ impl Reader<'_> {
         {
             return Ok(Outcome::Hole(end));
         }
+        if file.inside_cut
+            && let Some(end) = self.pass_over_hole(file, stream)?
+        {
+            return Ok(Outcome::Hole(end));
+        }
         let head_bytes = stream.head.as_ref().map_or(0, LineHead::bytes);
         if !file.inside_cut && !self.find_line_end(file, head_bytes)? {
             file.caught_up = file.is_scanned();

@@ -166,6 +166,12 @@ impl Loop {
         self.tree.events()
     }
 
+    /// As on a system with so few watches.
+    #[cfg(test)]
+    pub(crate) fn limit_watches(&mut self, most: usize) {
+        self.tree.limit_watches(most);
+    }
+
     /// What somebody who asks about files looks at.
     pub(crate) fn view(&self, now: Now) -> View<'_> {
         View {

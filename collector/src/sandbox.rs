@@ -94,6 +94,11 @@ impl Place {
         self.generated
     }
 
+    /// Whether this is the outermost directory of a sandbox: what is below is a task's to make.
+    pub(crate) fn is_sandbox(&self) -> bool {
+        self.layer == Layer::Sandbox && self.nesting == 1
+    }
+
     /// The run's container to which the directory belongs.
     pub(crate) fn container_key(&self) -> ContainerKey {
         let run = self.container.split(|byte| *byte == b'.').next().unwrap_or_default();

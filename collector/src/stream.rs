@@ -67,6 +67,8 @@ pub(crate) struct Closed {
 pub(crate) enum Why {
     /// Read to its end and acknowledged, and nobody writes.
     Finished,
+    /// Read to its end and acknowledged, to make room: somebody may write to it still.
+    Parked,
     /// Not text.
     Skipped(&'static str),
 }

@@ -207,6 +207,7 @@ impl TailFile {
             self.is_unobserved = true;
         }
         self.facts.links = found.links;
+        self.facts.allocated = found.allocated;
         Ok(())
     }
 

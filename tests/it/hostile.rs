@@ -217,3 +217,109 @@ fn names_that_change_while_they_are_opened_lead_nowhere_else() {
     hostile.assert_secret_is_kept(&node);
     assert!(node.open_files() < OPEN_FILES_MAX);
 }
+
+const NESTED: usize = 20_000;
+/// So many of their files have a writer as long as the test lasts.
+const ENDLESS: usize = 500;
+/// Some task's user.
+const TASK_USER: u32 = 12_345;
+
+fn put_nested_containers(sandbox: &Path) -> Vec<File> {
+    let mut endless = Vec::new();
+    for n in 0..NESTED {
+        let nested = sandbox.join(format!("containers/n{n}"));
+        std::fs::create_dir_all(&nested).unwrap();
+        let mut file = File::create(nested.join("stdout")).unwrap();
+        file.write_all(b"x").unwrap();
+        if n % (NESTED / ENDLESS) == 0 {
+            endless.push(file);
+        }
+    }
+    endless
+}
+
+/// A sandbox full of containers that wait for ever for the end of a line, and few descriptors.
+#[test]
+fn a_sandbox_of_too_many_containers_harms_nobody_else() {
+    let hostile = Hostile::new();
+    let greedy = hostile.sandbox("greedy");
+    let endless = put_nested_containers(&greedy);
+    let setup = Setup::new(&hostile.dir.path().join("data")).open_files(1024);
+    let node = setup.arg("--mesos-work-dir", hostile.dir.path().join("work")).start().ready();
+    let left_out = || node.metric("sawlog_collector_left_out_directories");
+    // The sandbox and its `containers` count too.
+    eventually("most are left out", left_out, |count| *count == NESTED as f64 + 2.0 - 4_096.0);
+    let writer = write_good_lines(&hostile.sandbox("good"));
+    let nested = hostile.sandbox("pod/containers/web");
+    std::fs::write(nested.join("stdout"), "of a pod\n").unwrap();
+    let mut highest = (0, 0);
+    while !writer.is_finished() {
+        highest = (highest.0.max(node.rss_anon()), highest.1.max(node.open_files()));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    writer.join().unwrap();
+    let count = |container: &str| node.count(&format!(r#"{{container="{container}"}}"#));
+    eventually("good lines", || count("good"), |n| *n == u64::from(GOOD_LINES));
+    eventually("a pod's line", || count("pod.web"), |n| *n == 1);
+    println!("RssAnon at most {} MiB, {} files open", highest.0 >> 20, highest.1);
+    assert!(highest.0 < RSS_ANON_MAX, "RssAnon reached {} bytes", highest.0);
+    assert!(highest.1 < 768, "{} files were open", highest.1);
+    let (_, body) = node.get("/api/v1/why", &[("q", "greedy.unheard")]);
+    let told = String::from_utf8_lossy(&body).into_owned();
+    assert!(told.contains("15906 more directories") && told.contains("greedy"), "{told}");
+    drop(endless);
+    std::fs::remove_dir_all(&greedy).unwrap();
+    eventually("all is forgotten", left_out, |count| *count == 0.0);
+}
+
+/// Where the kernel lets tasks link files of others, they are left out all the same.
+#[test]
+fn a_hard_link_to_a_file_of_root_is_not_read() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("SKIPPED: files of two owners need root");
+        return;
+    }
+    let hostile = Hostile::new();
+    let sandbox = hostile.sandbox("linked");
+    std::fs::hard_link(hostile.outside().join("stdout"), sandbox.join("stdout")).unwrap();
+    std::fs::write(sandbox.join("stderr"), "its own\n").unwrap();
+    std::os::unix::fs::chown(&sandbox, Some(TASK_USER), Some(TASK_USER)).unwrap();
+    let node = hostile.node();
+    // The agent writes as root: one name is as good as any.
+    let own = || node.count(r#"{container="linked"} |= "its own""#);
+    eventually("its own line", own, |count| *count == 1);
+    let left_out = || node.metric("sawlog_collector_skipped_files_total");
+    eventually("the link is left out", left_out, |count| *count == 1.0);
+    let (_, body) = node.get("/api/v1/why", &[("q", "linked")]);
+    assert!(String::from_utf8_lossy(&body).contains("it is a hard link"));
+    hostile.assert_secret_is_kept(&node);
+}
+
+/// A tebibyte of nothing behind one byte, deleted and not: nobody reads it, and nothing is spilled.
+#[test]
+fn holes_behind_a_byte_are_not_read() {
+    let hostile = Hostile::new();
+    let node = hostile.node();
+    let with_hole = |name: &str| {
+        let path = hostile.sandbox(name).join("stdout");
+        std::fs::write(&path, "x").unwrap();
+        let file = File::options().append(true).open(&path).unwrap();
+        file.set_len(1 << 40).unwrap();
+        (path, file)
+    };
+    let (path, deleted) = with_hole("deleted");
+    let has_it = || node.has_open(path.parent().unwrap());
+    eventually("the file is open", has_it, |is_open| *is_open);
+    std::fs::remove_file(&path).unwrap();
+    drop(deleted);
+    let (_, mut kept) = with_hole("kept");
+    kept.write_all(b"\nbehind the hole\n").unwrap();
+    let line = || node.count(r#"{container="kept"} |= "behind the hole""#);
+    eventually("the line behind the hole", line, |count| *count == 1);
+    let cut = || node.metric("sawlog_collector_cut_bytes_total");
+    eventually("both are passed over", cut, |bytes| *bytes > 1.99 * (1u64 << 40) as f64);
+    eventually("the deleted file is closed", has_it, |is_open| !is_open);
+    let turns = node.metric("sawlog_collector_turns_total");
+    assert!(turns < 1000.0, "{turns} turns");
+    assert_eq!(node.metric("sawlog_collector_spilled_bytes_total"), 0.0);
+}

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::FileType;
 
-use super::names::{self, Logs, Names};
+use super::names::{self, Logs, Names, Skipped};
 use super::{NodeId, Tree};
 use crate::directory;
 use crate::identity::{Facts, InodeKey, facts};
@@ -17,6 +17,9 @@ use crate::place::Place;
 /// A change is surely seen by a directory's modification time this long after the one before, in
 /// nanoseconds: more than a tick of any file system's clock.
 const CLOCK_TICK_MAX: i64 = 2_000_000_000;
+
+/// So many files that are left out are told of in each directory; the others are only counted.
+const TOLD_MAX: usize = 16;
 
 /// What a listing found.
 pub(crate) struct Listing {
@@ -47,14 +50,20 @@ impl Tree {
         let Some(node) = self.nodes.get(&id) else { return Ok(None) };
         let (path, place) = (node.path.clone(), node.place.clone());
         let Names { logs, children, present, others } = names::read(&directory, &place)?;
+        self.names_listed += present.len() + children.len();
         for (name, key, kind) in others {
-            self.skip(id, &name, key, kind);
+            let is_link = kind == FileType::Symlink;
+            let why = if is_link { Skipped::Symlink } else { Skipped::NotRegular };
+            self.skip(id, &name, key, why);
         }
         let Some(node) = self.nodes.get_mut(&id) else { return Ok(None) };
-        node.memory.keep_only(&present);
+        let vanished = node.memory.keep_only(&present);
         node.listed = Some((found.modified, now.saturating_sub(found.modified) > CLOCK_TICK_MAX));
         node.unchanged = 0;
         node.warned = false;
+        let before = std::mem::replace(&mut node.remembered, node.memory.len());
+        self.shares.remember(node.sandbox, before, node.remembered);
+        self.parked_vanished(vanished, &path);
         self.set_children(id, &path, &place, children);
         Ok(Some(Listing { directory, path, place, logs }))
     }
@@ -89,12 +98,39 @@ impl Tree {
         if replaced {
             self.mark_all(children);
         }
-        let watch = self.watches.add(id, directory, &path);
-        if watch.is_none() {
-            self.uncertain.insert(id);
+        let sandbox = self.sandbox(id);
+        if !self.shares.take_watch(sandbox) {
+            self.is_unwatched(id);
+            return;
         }
-        if let Some(node) = self.nodes.get_mut(&id) {
-            node.watch = watch;
+        match self.watches.add(id, directory, &path) {
+            None => {
+                self.shares.give_watch_back(sandbox);
+                self.is_unwatched(id);
+            }
+            watch => {
+                self.unwatched.remove(&id);
+                if let Some(node) = self.nodes.get_mut(&id) {
+                    node.watch = watch;
+                }
+                if self.unwatched.is_empty() {
+                    self.watches.are_enough();
+                }
+            }
+        }
+    }
+
+    fn is_unwatched(&mut self, id: NodeId) {
+        self.unwatched.insert(id);
+        self.uncertain.insert(id);
+    }
+
+    /// The kernel has dropped a directory's watch by itself.
+    pub(super) fn lost_watch(&mut self, id: NodeId) {
+        let Some(node) = self.nodes.get_mut(&id) else { return };
+        if node.watch.take().is_some() {
+            self.is_unwatched(id);
+            self.shares.give_watch_back(self.sandbox(id));
         }
     }
 
@@ -102,16 +138,37 @@ impl Tree {
         if let Some(watch) = self.nodes.get_mut(&id).and_then(|node| node.watch.take()) {
             self.watches.remove(watch, id);
             self.uncertain.insert(id);
+            self.shares.give_watch_back(self.sandbox(id));
         }
     }
 
-    fn skip(&mut self, id: NodeId, name: &OsStr, key: InodeKey, kind: FileType) {
+    /// Leaves a file out: counted, and said of the first ones in a directory.
+    pub(crate) fn skip(&mut self, id: NodeId, name: &OsStr, key: InodeKey, why: Skipped) {
+        // Nobody asks for so many, and each would be said and counted again and again.
+        if !self.may_remember(id) {
+            return;
+        }
         let Some(node) = self.nodes.get_mut(&id) else { return };
-        if node.memory.skipped.insert(key) {
-            let reason = if kind == FileType::Symlink { "symlink" } else { "not_regular" };
-            self.metrics.skipped_files.with_label_values(&[reason]).inc();
-            let path = node.path.join(name);
-            tracing::warn!(reason, "'{}' is left out: it is no regular file", path.display());
+        if node.memory.skipped.insert(key, why).is_some() {
+            return;
+        }
+        self.metrics.skipped_files.with_label_values(&[why.reason()]).inc();
+        node.told += 1;
+        let (reason, path) = (why.reason(), node.path.join(name));
+        if node.told <= TOLD_MAX {
+            tracing::warn!(reason, "'{}' is left out: {}", path.display(), why.why());
+        }
+    }
+
+    /// Files that were closed to make room are gone: what they got since, nobody knows.
+    fn parked_vanished(&self, count: usize, directory: &Path) {
+        if count > 0 {
+            self.metrics.sandboxes.parked_files_vanished.inc_by(count as u64);
+            tracing::warn!(
+                count,
+                "files in '{}' were closed to make room and are gone: what was written to them since, if anything, is lost (raise open_files_max and the process' limit of open files)",
+                directory.display()
+            );
         }
     }
 
@@ -129,13 +186,20 @@ impl Tree {
         for child in gone {
             self.remove(child);
         }
+        let sandbox = self.sandbox(id);
+        let mut left_out = 0;
         for name in new {
+            if !self.shares.has_room(sandbox) {
+                left_out += 1;
+                continue;
+            }
             let Some(child) = place.child(&name) else { continue };
             let child = self.add(Some(id), path.join(&name), child);
             if let Some(node) = self.nodes.get_mut(&id) {
                 node.children.insert(name, child);
             }
         }
+        self.shares.set_left_out(sandbox, id, left_out);
     }
 
     /// Forgets a directory and all below it.
@@ -150,6 +214,15 @@ impl Tree {
             self.unwatch(id);
             let Some(node) = self.nodes.remove(&id) else { continue };
             self.starved.remove(&id);
+            self.unwatched.remove(&id);
+            self.parked_vanished(node.memory.parked(), &node.path);
+            // Its directory is gone too: no listing will tell of it.
+            let lost = node.memory.waiting_bytes();
+            self.metrics.lost_bytes.with_label_values(&["vanished"]).inc_by(lost);
+            // At the next rescan, lest each directory that goes be answered by listings.
+            for crowded in self.shares.removed(id, &node) {
+                self.distrust(crowded);
+            }
             self.orphans.extend(node.logs.into_values());
             rest.extend(node.children.into_values());
         }

@@ -1,5 +1,7 @@
 //! Which directories are to be listed, and which of them first.
 
+use std::collections::VecDeque;
+
 use super::node::Node;
 use super::{NodeId, Tree};
 
@@ -104,6 +106,18 @@ impl Tree {
             node.unchanged = node.unchanged.saturating_add(1);
         }
         None
+    }
+
+    /// Directories whose turn has come and which were not listed after all: they are the next.
+    pub(crate) fn mark_again(&mut self, nodes: VecDeque<NodeId>) {
+        for id in nodes.into_iter().rev() {
+            if let Some(node) = self.nodes.get_mut(&id)
+                && !std::mem::replace(&mut node.urgent, true)
+            {
+                node.dirty = true;
+                self.urgent.push_front(id);
+            }
+        }
     }
 
     /// Whether any directory waits to be listed, or to be looked at.

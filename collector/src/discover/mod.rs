@@ -8,23 +8,27 @@ mod look;
 mod marks;
 mod names;
 mod node;
+mod shares;
 mod told;
 mod watches;
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use sawlog_transport::{FileIdentity, StreamId};
 
+use crate::identity::{Facts, InodeKey};
 use crate::mesos::ContainerKey;
 use crate::metrics::Metrics;
 use crate::place::{Place, Source};
 pub(crate) use listing::Listing;
 pub(crate) use look::Known;
 pub(crate) use marks::Rescan;
-pub(crate) use names::{Logs, Memory, Named, Settled};
+pub(crate) use names::{Logs, Memory, Named, Settled, Skipped};
 use node::Node;
+pub(crate) use shares::SANDBOX_DIRECTORIES_MAX;
+use shares::Shares;
 pub(crate) use told::Change;
 use watches::Watches;
 
@@ -35,6 +39,11 @@ pub(crate) struct Tree {
     nodes: HashMap<NodeId, Node>,
     next: NodeId,
     watches: Watches,
+    /// Directories of which the kernel does not tell.
+    unwatched: HashSet<NodeId>,
+    shares: Shares,
+    /// Names of interest in all listings so far.
+    names_listed: usize,
     /// To be listed: something happened there.
     urgent: VecDeque<NodeId>,
     /// To be listed when there is nothing urgent.
@@ -60,6 +69,9 @@ impl Tree {
             nodes: HashMap::new(),
             next: 0,
             watches: Watches::new(metrics.clone()),
+            unwatched: HashSet::new(),
+            shares: Shares::new(metrics.clone()),
+            names_listed: 0,
             urgent: VecDeque::new(),
             routine: VecDeque::new(),
             unchecked: VecDeque::new(),
@@ -76,11 +88,23 @@ impl Tree {
         this
     }
 
+    /// As on a system with so few watches.
+    #[cfg(test)]
+    pub(crate) fn limit_watches(&mut self, most: usize) {
+        self.watches.limit(most);
+    }
+
     fn add(&mut self, parent: Option<NodeId>, path: PathBuf, place: Place) -> NodeId {
         let id = self.next;
         self.next += 1;
+        let sandbox = match parent {
+            _ if place.is_sandbox() => Some(id),
+            parent => self.sandbox(parent),
+        };
+        self.shares.added(sandbox, &path);
         let node = Node {
             parent,
+            sandbox,
             path,
             place,
             directory: None,
@@ -91,6 +115,8 @@ impl Tree {
             listed: None,
             unchanged: 0,
             warned: false,
+            remembered: 0,
+            told: 0,
             dirty: false,
             urgent: false,
         };
@@ -110,13 +136,77 @@ impl Tree {
         std::mem::take(&mut self.orphans)
     }
 
-    /// Whether the kernel tells when something changes in any of the directories.
-    pub(crate) fn is_all_watched(&self) -> bool {
-        self.watches.is_complete()
+    /// The streams fed from directories of which the kernel does not tell.
+    pub(crate) fn unwatched_streams(&self) -> impl Iterator<Item = StreamId> {
+        let nodes = self.unwatched.iter().filter_map(|id| self.nodes.get(id));
+        nodes.flat_map(|node| node.logs.values().copied())
+    }
+
+    /// The outermost directory of the sandbox that a directory belongs to, if a task made it.
+    pub(crate) fn sandbox(&self, id: impl Into<Option<NodeId>>) -> Option<NodeId> {
+        self.nodes.get(&id.into()?)?.sandbox
+    }
+
+    /// Names of interest in all listings so far: what listing has cost.
+    pub(crate) fn names_listed(&self) -> usize {
+        self.names_listed
+    }
+
+    /// Files of a directory wait until its sandbox has fewer open.
+    pub(crate) fn crowd(&mut self, id: NodeId) {
+        self.distrust(id);
+        self.shares.crowd(self.sandbox(id), id);
+    }
+
+    /// The sandboxes with files that wait for others of the same sandbox.
+    pub(crate) fn crowded(&self) -> &BTreeSet<NodeId> {
+        self.shares.crowded()
+    }
+
+    /// Lists some of a sandbox's directories again whose files wait.
+    pub(crate) fn mark_crowded(&mut self, sandbox: NodeId) {
+        let waiting = self.shares.take_crowded(sandbox);
+        self.mark_all(waiting);
+    }
+
+    /// Whether more files of a directory's sandbox may be remembered.
+    pub(crate) fn may_remember(&self, id: NodeId) -> bool {
+        self.shares.may_remember(self.sandbox(id))
+    }
+
+    /// Whether the sandbox of a directory may have no more of them.
+    pub(crate) fn is_full(&self, id: NodeId) -> bool {
+        !self.shares.has_room(self.sandbox(id))
+    }
+
+    /// The sandboxes of which directories are left out, and how many.
+    pub(crate) fn left_out(&self) -> impl Iterator<Item = (&Path, usize)> {
+        self.shares.left_out()
     }
 
     pub(crate) fn memory(&mut self, id: NodeId) -> Option<&mut Memory> {
         self.nodes.get_mut(&id).map(|node| &mut node.memory)
+    }
+
+    /// A file of a directory is being opened.
+    pub(crate) fn waits_no_more(&mut self, id: NodeId, key: &InodeKey) {
+        if let Some(memory) = self.memory(id) {
+            memory.waits_no_more(key);
+        }
+    }
+
+    /// A file waits until others are closed. It is remembered, in case it is gone by then.
+    pub(crate) fn waits(&mut self, id: NodeId, source: &Source, seen: Facts) {
+        if self.may_remember(id)
+            && let Some(memory) = self.memory(id)
+        {
+            memory.waits(source.clone(), seen);
+        }
+    }
+
+    /// Files of a directory that waited and are gone.
+    pub(crate) fn take_gone(&mut self, id: NodeId) -> Vec<(Source, Facts)> {
+        self.memory(id).map(Memory::take_gone).unwrap_or_default()
     }
 
     /// The logs of a directory that feed streams.

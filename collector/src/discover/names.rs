@@ -10,7 +10,7 @@ use sawlog_transport::FileIdentity;
 
 use crate::directory;
 use crate::identity::{Facts, InodeKey, facts_at};
-use crate::place::Place;
+use crate::place::{Place, Source};
 use crate::rotation::Age;
 
 /// A log file's name, and the file behind it when it was listed.
@@ -75,8 +75,47 @@ pub(super) fn read(directory: &OwnedFd, place: &Place) -> io::Result<Names> {
 pub(crate) struct Memory {
     /// Read to their end, acknowledged, and without a writer.
     pub settled: HashMap<InodeKey, Settled>,
-    /// Left out.
-    pub skipped: HashSet<InodeKey>,
+    /// Left out, and why.
+    pub skipped: HashMap<InodeKey, Skipped>,
+    /// Not open yet for want of descriptors, as they were seen.
+    waiting: HashMap<InodeKey, (Source, Facts)>,
+    /// Those of them that are gone.
+    gone: Vec<(Source, Facts)>,
+}
+
+/// Why a file is left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Skipped {
+    Symlink,
+    NotRegular,
+    /// It is somebody else's file under another name.
+    HardLink,
+    NotText,
+}
+
+impl Skipped {
+    /// Its name in metrics.
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Self::Symlink => "symlink",
+            Self::NotRegular => "not_regular",
+            Self::HardLink => "hard_link",
+            Self::NotText => "not_text",
+        }
+    }
+
+    /// What is said to people.
+    pub(crate) fn why(self) -> &'static str {
+        match self {
+            Self::Symlink | Self::NotRegular => "it is no regular file",
+            Self::HardLink => {
+                "it is a hard link to a file that does not belong to the owner of its directory: it \
+                 may be any file, so it is never read (forbid such links with \
+                 fs.protected_hardlinks=1)"
+            }
+            Self::NotText => "it is not text",
+        }
+    }
 }
 
 /// A file that was closed because it is finished, as it was then.
@@ -85,20 +124,61 @@ pub(crate) struct Settled {
     pub identity: FileIdentity,
     pub size: u64,
     pub modified: i64,
+    /// It was closed only to make room: somebody may write to it still.
+    pub is_parked: bool,
 }
 
 impl Memory {
     /// Whether a file need not be opened.
     pub(crate) fn knows(&self, found: &Facts) -> bool {
-        self.skipped.contains(&found.key)
+        self.skipped.contains_key(&found.key)
             || self.settled.get(&found.key).is_some_and(|settled| {
                 (settled.size, settled.modified) == (found.size, found.modified)
             })
     }
 
-    /// Forgets files that have no name here any more.
-    pub(super) fn keep_only(&mut self, present: &HashSet<InodeKey>) {
+    /// Forgets files that have no name here any more; tells how many of them were parked.
+    pub(super) fn keep_only(&mut self, present: &HashSet<InodeKey>) -> usize {
+        let parked = self.parked();
+        let is_gone = |key: &InodeKey| !present.contains(key);
+        self.gone.extend(self.waiting.extract_if(|key, _| is_gone(key)).map(|(_, seen)| seen));
         self.settled.retain(|key, _| present.contains(key));
-        self.skipped.retain(|key| present.contains(key));
+        self.skipped.retain(|key, _| present.contains(key));
+        parked - self.parked()
+    }
+
+    /// How many files are remembered.
+    pub(super) fn len(&self) -> usize {
+        self.settled.len() + self.skipped.len() + self.waiting.len()
+    }
+
+    /// A file waits until others are closed.
+    pub(super) fn waits(&mut self, source: Source, seen: Facts) {
+        self.waits_no_more(&seen.key);
+        self.waiting.insert(seen.key, (source, seen));
+    }
+
+    /// A file is being opened that may have waited, or was closed to make room.
+    pub(super) fn waits_no_more(&mut self, key: &InodeKey) {
+        self.waiting.remove(key);
+        if let Some(settled) = self.settled.get_mut(key) {
+            settled.is_parked = false;
+        }
+    }
+
+    /// Files that are gone and were never opened.
+    pub(super) fn take_gone(&mut self) -> Vec<(Source, Facts)> {
+        std::mem::take(&mut self.gone)
+    }
+
+    /// Bytes of the files that wait, as far as they were not read before.
+    pub(super) fn waiting_bytes(&self) -> u64 {
+        let read = |key| self.settled.get(key).map_or(0, |settled| settled.size);
+        self.waiting.iter().map(|(key, (_, seen))| seen.size.saturating_sub(read(key))).sum()
+    }
+
+    /// How many of the files were closed only to make room.
+    pub(super) fn parked(&self) -> usize {
+        self.settled.values().filter(|settled| settled.is_parked).count()
     }
 }

@@ -15,6 +15,8 @@ use crate::place::Place;
 /// A directory.
 pub(super) struct Node {
     pub(super) parent: Option<NodeId>,
+    /// The outermost directory of the sandbox that it belongs to.
+    pub(super) sandbox: Option<NodeId>,
     pub(super) path: PathBuf,
     pub(super) place: Place,
     /// The directory behind the path when it was listed last.
@@ -30,6 +32,10 @@ pub(super) struct Node {
     /// How often in a row it was found as it had been listed.
     pub(super) unchanged: u32,
     pub(super) warned: bool,
+    /// How many files were remembered when it was listed.
+    pub(super) remembered: usize,
+    /// How many files that are left out were told of.
+    pub(super) told: usize,
     /// Whether it waits to be listed, and whether as urgent.
     pub(super) dirty: bool,
     pub(super) urgent: bool,

@@ -73,12 +73,11 @@ impl Tree {
 
     /// Something happened to a directory itself.
     fn event_of(&mut self, id: NodeId, mask: EventMask) {
-        let Some(node) = self.nodes.get_mut(&id) else { return };
-        if mask.contains(EventMask::IGNORED) {
-            node.watch = None;
-            self.uncertain.insert(id);
-        }
+        let Some(node) = self.nodes.get(&id) else { return };
         let parent = node.parent;
+        if mask.contains(EventMask::IGNORED) {
+            self.lost_watch(id);
+        }
         self.mark(id);
         if let Some(parent) = parent {
             self.mark(parent);

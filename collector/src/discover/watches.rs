@@ -30,8 +30,11 @@ pub(super) struct Watches {
     /// Overlapping globs give one directory more than one node.
     watched: HashMap<WatchDescriptor, Vec<NodeId>>,
     buffer: Vec<u8>,
-    /// Whether some directory could not be watched, which is told once.
-    is_incomplete: bool,
+    /// Whether it was told that some directory cannot be watched.
+    is_told: bool,
+    /// As if the system had so many.
+    #[cfg(test)]
+    most: usize,
     metrics: Metrics,
 }
 
@@ -44,9 +47,15 @@ impl Watches {
     }
 
     fn of(inotify: Option<Inotify>, metrics: Metrics) -> Self {
-        let is_incomplete = inotify.is_none();
-        let buffer = vec![0; EVENT_BUFFER_BYTES];
-        Self { inotify, watched: HashMap::new(), buffer, is_incomplete, metrics }
+        Self {
+            inotify,
+            watched: HashMap::new(),
+            buffer: vec![0; EVENT_BUFFER_BYTES],
+            is_told: false,
+            #[cfg(test)]
+            most: usize::MAX,
+            metrics,
+        }
     }
 
     /// As on a system without inotify.
@@ -55,9 +64,17 @@ impl Watches {
         Self::of(None, metrics)
     }
 
-    /// Whether every directory is watched.
-    pub(super) fn is_complete(&self) -> bool {
-        !self.is_incomplete
+    /// As on a system that has no more than so many watches, of which those that are taken stay.
+    #[cfg(test)]
+    pub(super) fn limit(&mut self, most: usize) {
+        self.most = most;
+    }
+
+    /// Every directory is watched.
+    pub(super) fn are_enough(&mut self) {
+        if std::mem::take(&mut self.is_told) {
+            tracing::info!("all directories are watched again");
+        }
     }
 
     /// How many directories are watched.
@@ -73,14 +90,17 @@ impl Watches {
         directory: &OwnedFd,
         path: &Path,
     ) -> Option<WatchDescriptor> {
-        match self.inotify.as_ref().map(|inotify| add(inotify, directory, path))? {
+        let added = self.inotify.as_ref().map(|inotify| add(inotify, directory, path))?;
+        #[cfg(test)]
+        let added = added.and_then(|watch| self.within_limit(watch));
+        match added {
             Ok(watch) => {
                 self.watched.entry(watch.clone()).or_default().push(node);
                 Some(watch)
             }
             Err(error) => {
                 self.metrics.load.watch_errors.inc();
-                if !std::mem::replace(&mut self.is_incomplete, true) {
+                if !std::mem::replace(&mut self.is_told, true) {
                     tracing::warn!(
                         "cannot watch '{}', directories without a watch are listed instead (raise fs.inotify.max_user_watches): {error}",
                         path.display()
@@ -89,6 +109,15 @@ impl Watches {
                 None
             }
         }
+    }
+
+    #[cfg(test)]
+    fn within_limit(&self, watch: WatchDescriptor) -> io::Result<WatchDescriptor> {
+        if self.watched.len() < self.most || self.watched.contains_key(&watch) {
+            return Ok(watch);
+        }
+        self.inotify.as_ref().expect("it gave a watch").watches().remove(watch)?;
+        Err(io::Error::from_raw_os_error(libc::ENOSPC))
     }
 
     /// Watches a directory no more for this node.

@@ -1,6 +1,7 @@
 //! Looking around: what changed in the directories, and which streams are woken by it.
 
 use std::cmp::Reverse;
+use std::collections::VecDeque;
 
 use sawlog_transport::StreamId;
 
@@ -15,6 +16,8 @@ use crate::vanished;
 
 /// Directories listed before the loop looks at everything else again.
 const STEP_DIRECTORIES: usize = 64;
+/// Names in them after which it does so too.
+const STEP_NAMES: usize = 16 * 1024;
 /// Watched directories are checked at every so many rescans.
 const RESCANS_WATCHED: u64 = 6;
 
@@ -56,8 +59,9 @@ impl Loop {
     fn take_in(&mut self, now: Now) -> Vec<StreamId> {
         // What is to be listed again because it changes too fast waits for the next turn, and so do
         // the many directories of a rescan: files are read in between.
-        let due: Vec<NodeId> =
+        let mut due: VecDeque<NodeId> =
             std::iter::from_fn(|| self.tree.next_dirty()).take(STEP_DIRECTORIES).collect();
+        let names_max = self.tree.names_listed() + STEP_NAMES;
         let mut intake = Intake {
             tree: &mut self.tree,
             streams: &mut self.streams,
@@ -70,8 +74,13 @@ impl Loop {
             vanished: Vec::new(),
             lost: Vec::new(),
         };
-        let mut changed: Vec<StreamId> =
-            due.into_iter().flat_map(|node| intake.directory(node)).collect();
+        let mut changed = Vec::new();
+        while intake.tree.names_listed() < names_max
+            && let Some(node) = due.pop_front()
+        {
+            changed.extend(intake.directory(node));
+        }
+        intake.tree.mark_again(due);
         changed.extend(intake.accept_pending_of_gone());
         for (source, piece, has_birth) in intake.lost {
             let (metrics, batcher) = (&self.metrics, &mut self.batcher);

@@ -8,7 +8,7 @@ use sawlog_transport::limits::FRAME_TEXT_BYTES_MAX;
 
 use super::{Loop, STEP_BYTES, TURN_COST};
 use crate::clock::Now;
-use crate::discover::Settled;
+use crate::discover::{Settled, Skipped};
 use crate::rate::Leave;
 use crate::reader::Reader;
 use crate::schedule::{Class, QUANTUM, Round};
@@ -160,6 +160,7 @@ impl Loop {
         for one in closed {
             let decision = match one.why {
                 Why::Finished => Decision::Finished,
+                Why::Parked => Decision::Parked,
                 Why::Skipped(reason) => Decision::NotText(reason),
             };
             let directory = self.tree.path(node);
@@ -230,10 +231,11 @@ impl Loop {
     /// Remembers a closed file, so that it is not opened again without need.
     pub(super) fn closed(&mut self, node: u64, Closed { file, why }: Closed) {
         self.streams.open.remove(&file.key());
-        if why == Why::Finished && self.tree.is_generated(node) {
+        let is_finished = matches!(why, Why::Finished | Why::Parked);
+        if is_finished && self.tree.is_generated(node) {
             self.metadata.drained(file.key(), file.facts.size);
         }
-        if why == Why::Finished && file.is_deleted() {
+        if is_finished && file.is_deleted() {
             self.checkpoints.forget(&file.identity);
             return;
         }
@@ -246,14 +248,19 @@ impl Loop {
         let Some(memory) = self.tree.memory(node) else { return };
         match why {
             Why::Skipped(_) => {
-                memory.skipped.insert(file.key());
+                memory.skipped.insert(file.key(), Skipped::NotText);
             }
-            Why::Finished if file.name.is_some() => {
+            Why::Finished | Why::Parked if file.name.is_some() => {
                 let (size, modified) = file.on_disk();
-                let settled = Settled { identity: file.identity, size, modified };
+                let settled = Settled {
+                    identity: file.identity,
+                    size,
+                    modified,
+                    is_parked: why == Why::Parked,
+                };
                 memory.settled.insert(file.key(), settled);
             }
-            Why::Finished => {}
+            Why::Finished | Why::Parked => {}
         }
     }
 }

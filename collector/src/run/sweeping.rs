@@ -23,8 +23,12 @@ impl Loop {
             self.unchecked.clear();
         }
         let is_all = events_lost || count.is_multiple_of(SWEEPS_WATCHED);
-        if (is_all || !self.tree.is_all_watched()) && self.unchecked.is_empty() {
-            self.unchecked.extend(self.streams.by_id.keys());
+        if self.unchecked.is_empty() {
+            if is_all {
+                self.unchecked.extend(self.streams.by_id.keys());
+            } else {
+                self.unchecked.extend(self.tree.unwatched_streams());
+            }
         }
         for id in self.nameless() {
             self.account(id, now);

@@ -9,6 +9,9 @@ use sawlog_transport::StreamId;
 use crate::checkpoint::Checkpoints;
 use crate::stream::Stream;
 
+/// What a file system may hold of a file without a block of its own, or before it has chosen one.
+const UNALLOCATED_BYTES_MAX: u64 = 64 * 1024;
+
 /// The streams with deleted files that are not acknowledged, the oldest deletion first.
 #[derive(Debug, Default)]
 pub(crate) struct Pinned {
@@ -47,8 +50,10 @@ impl Held {
                 .get(&file.identity)
                 .filter(|progress| progress.truncations == file.truncations)
                 .map_or(0, |progress| progress.offset);
-            held.bytes += file.facts.size.saturating_sub(acknowledged);
-            held.unread += file.unread();
+            // Holes hold no disk space.
+            let most = file.facts.allocated.saturating_add(UNALLOCATED_BYTES_MAX);
+            held.bytes += file.facts.size.saturating_sub(acknowledged).min(most);
+            held.unread += file.unread().min(most);
         }
         Ok(held)
     }

@@ -5,6 +5,7 @@ mod churn_cases;
 mod compressed;
 mod fixture;
 mod formats;
+mod hostile;
 mod idle;
 mod journal;
 mod metadata;

@@ -25,6 +25,8 @@ pub(crate) enum Decision {
     Unreadable(io::ErrorKind),
     /// Closed: read to its end, acknowledged, and nobody writes.
     Finished,
+    /// Closed: read to its end and acknowledged, to make room for others.
+    Parked,
     /// Closed: it is not text.
     NotText(&'static str),
 }
@@ -89,6 +91,9 @@ impl fmt::Display for Decision {
             Decision::Unreadable(error) => write!(f, "reading failed: {error}"),
             Decision::Finished => {
                 f.write_str("closed: read to its end, acknowledged, and nobody writes")
+            }
+            Decision::Parked => {
+                f.write_str("closed to make room for others: read to its end and acknowledged")
             }
             Decision::NotText(what) => write!(f, "closed: not text but {what}"),
         }

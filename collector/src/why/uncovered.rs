@@ -10,13 +10,15 @@ use super::wanted::Wanted;
 use super::{State, View};
 use crate::content;
 use crate::directory::way_out;
-use crate::discover::{Known, Named};
+use crate::discover::{Known, Named, SANDBOX_DIRECTORIES_MAX, Skipped};
 use crate::identity::facts_of_path;
 use crate::intake::STREAM_FILES_MAX;
 use crate::place::Place;
 
 /// How much of a file is looked at to tell text.
 const LOOKED_AT: usize = 8 * 1024;
+/// Of so many sandboxes with too many directories is told where nothing was found.
+const LEFT_OUT_TOLD: usize = 10;
 
 /// Why something of this kind is left out.
 pub(super) fn why_not(kind: FileType) -> &'static str {
@@ -39,6 +41,9 @@ impl View<'_> {
             let why = format!("read to byte {} and acknowledged, and nobody wrote", settled.size);
             return (State::Finished, why);
         }
+        if known.memory.skipped.get(&named.facts.key) == Some(&Skipped::HardLink) {
+            return (State::Skipped, Skipped::HardLink.why().to_owned());
+        }
         let opened = self.tree.open_log(known.id, &named.name);
         let start = opened.and_then(|file| {
             let mut start = vec![0; LOOKED_AT];
@@ -51,7 +56,7 @@ impl View<'_> {
                 let why = format!("it cannot be read: {error}{}", way_out(&error));
                 return (State::Unreadable, why);
             }
-            Ok(start) if known.memory.skipped.contains(&named.facts.key) => {
+            Ok(start) if known.memory.skipped.contains_key(&named.facts.key) => {
                 let what = content::not_text(&start).unwrap_or("binary");
                 return (State::Skipped, format!("it is not text but {what}"));
             }
@@ -62,6 +67,12 @@ impl View<'_> {
             let why = format!(
                 "too many log files are in use, it waits until others are finished (at most {limit}: raise the process' limit of open files)"
             );
+            return (State::Waiting, why);
+        }
+        let sandbox = self.tree.sandbox(known.id);
+        let has_share = self.streams.open.has_share(sandbox, 0, limit);
+        if !has_share || !self.tree.may_remember(known.id) {
+            let why = "its sandbox has its share of the log files that may be in use, it waits until others of the same sandbox are finished or gone".to_owned();
             return (State::Waiting, why);
         }
         let id = known.place.log(&named.name).and_then(|(log, _)| known.logs.get(log));
@@ -88,7 +99,10 @@ impl View<'_> {
                 format!("nothing that is collected is a container, task, app or stream '{name}'")
             }
         };
-        vec![first, self.sources()]
+        let left_out = self.tree.left_out().take(LEFT_OUT_TOLD).map(|(path, count)| {
+            format!("{count} more directories in '{}' are left out: {}", path.display(), too_many())
+        });
+        [first, self.sources()].into_iter().chain(left_out).collect()
     }
 
     /// What is collected here.
@@ -153,8 +167,17 @@ impl View<'_> {
             return Err(no_directory(known.place, name, &path));
         }
         let child = self.tree.child(known.id, name).and_then(|id| self.tree.directory(id));
-        child.ok_or_else(|| format!("'{shown}' was not looked into yet: ask again in a second"))
+        child.ok_or_else(|| match self.tree.is_full(known.id) {
+            true => format!("'{shown}' is not looked into: {}", too_many()),
+            false => format!("'{shown}' was not looked into yet: ask again in a second"),
+        })
     }
+}
+
+fn too_many() -> String {
+    format!(
+        "its sandbox has too many directories, it waits until others are gone (at most {SANDBOX_DIRECTORIES_MAX})"
+    )
 }
 
 fn is_check(name: &str) -> bool {
