@@ -18,6 +18,10 @@ impl Stream {
             match self.finished(index, turn) {
                 Finished::Yes => {
                     let file = self.files.remove(index);
+                    if file.read_to > 0 {
+                        // What is read of older files from now on does not go on behind this one.
+                        self.files[..index].iter_mut().for_each(|older| older.passed = true);
+                    }
                     note_finished(&file, turn);
                     turn.closed.push(Closed { file, why: Why::Finished });
                     continue;

@@ -158,3 +158,9 @@ fn killed_after_the_loss_of_what_an_overwritten_copy_gave() {
 fn copied_compressed_emptied_and_deleted_between_two_looks() {
     play(&[line(), open(), copy_truncate(true), Gzip(0, 1), Unlink(0, 0)]);
 }
+
+#[test]
+fn a_newer_file_was_read_and_closed_before_an_older_one_was_judged() {
+    let begin = [line(), Look, copy_truncate(false), open(), Start, Gzip(0, 1), CopyOver(0)];
+    play(&[&begin[..], &[line(), Rotate(0), Step, Step, Append(1, vec![false]), open()]].concat());
+}
