@@ -25,8 +25,11 @@ const TEST_WATCHED: Duration = Duration::from_secs(3);
 const CORE_SHARE_MAX: f64 = 0.001;
 const RSS_MIB_MAX: f64 = 64.0;
 
+/// The path of one of the files, by its number.
+type PathOf = fn(usize) -> String;
+
 /// Where the files lie.
-const LAYOUTS: [(&str, fn(usize) -> String); 2] = [
+const LAYOUTS: [(&str, PathOf); 2] = [
     ("sandboxes", |n| format!("slaves/S1/frameworks/F/executors/task-{n}/runs/c{n}/stdout")),
     ("in one directory", |n| format!("quiet-{n}.log")),
 ];
