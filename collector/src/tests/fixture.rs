@@ -17,11 +17,16 @@ use crate::config::Config;
 use crate::identity::{facts, facts_of_path, identify};
 use crate::metrics::Metrics;
 use crate::run::Loop;
+use crate::start::StartError;
 
 /// Steps without any progress after which nothing more will happen at this moment.
 const IDLE_STEPS: usize = 4;
 /// What passes between two steps: more than the linger of a batch.
 const TICK: Duration = Duration::from_millis(60);
+
+/// A child that another test starts holds all our files, and so the lock of a collector that was
+/// killed, until it executes its program: so often that is waited for.
+const LOCKED_TRIES: usize = 5_000;
 
 pub(super) const RUN: &str = "slaves/S1/frameworks/F/executors/E/runs/c1";
 
@@ -89,9 +94,19 @@ impl Fixture {
     }
 
     pub(super) fn start(&mut self) {
-        let (config, metrics) = (self.config.clone(), self.metrics.clone());
-        let collector = Loop::open(config, self.recorder.clone(), metrics, self.now);
-        self.collector = Some(collector.expect("the collector starts"));
+        let open = || {
+            let (config, metrics) = (self.config.clone(), self.metrics.clone());
+            Loop::open(config, self.recorder.clone(), metrics, self.now)
+        };
+        let mut opened = open();
+        for _ in 0..LOCKED_TRIES {
+            if !matches!(opened, Err(StartError::Locked { .. })) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+            opened = open();
+        }
+        self.collector = Some(opened.expect("the collector starts"));
     }
 
     /// Loses all checkpoints of a collector that is not running.
