@@ -55,7 +55,7 @@ pub(crate) fn measure(is_judged: bool, verdicts: &mut Verdicts) {
     }
 }
 
-fn measure_one(path: fn(usize) -> String, seconds: &[String; 2]) -> Measured {
+fn measure_one(path: PathOf, seconds: &[String; 2]) -> Measured {
     let dir = tempfile::tempdir().expect("a temporary folder");
     // Their containers live: each file stays open for writing, here.
     let writers = write(&dir.path().join(FILES), path);
@@ -66,7 +66,7 @@ fn measure_one(path: fn(usize) -> String, seconds: &[String; 2]) -> Measured {
 }
 
 /// Writes a line into each file; gives the files, still open.
-fn write(files: &Path, path: fn(usize) -> String) -> Vec<File> {
+fn write(files: &Path, path: PathOf) -> Vec<File> {
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })
         .expect("up to its limit");
