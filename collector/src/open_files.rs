@@ -10,10 +10,12 @@ use crate::identity::InodeKey;
 /// So many files each sandbox may have open whatever the others have, while there is any descriptor:
 /// both logs and a rotated file of each.
 const SANDBOX_FILES_SURE: usize = 4;
-/// Beyond that, a sandbox may have this part of what is still free. Whoever takes much leaves ever less
-/// to itself and never everything: of `n` greedy sandboxes each gets an `n + 2`th, and as much
-/// as two of them have stays free for others.
+/// Beyond that, a sandbox may have this part of what is still free: whoever takes much leaves ever less to
+/// itself.
 const FREE_PART: usize = 2;
+/// This part of all that may be open is kept for the sure files of others, however many sandboxes are
+/// greedy.
+const RESERVED_PART: usize = 4;
 
 /// The open log files.
 #[derive(Default)]
@@ -74,7 +76,7 @@ impl OpenFiles {
     pub(crate) fn has_share(&self, sandbox: Option<NodeId>, opening: usize, most: usize) -> bool {
         let Some(sandbox) = sandbox else { return true };
         let own = self.of_sandbox.get(&sandbox).copied().unwrap_or_default() + opening;
-        let free = most.saturating_sub(self.len() + opening);
+        let free = (most - most / RESERVED_PART).saturating_sub(self.len() + opening);
         own < SANDBOX_FILES_SURE || own < free / FREE_PART
     }
 }
@@ -101,10 +103,10 @@ mod tests {
             }
             open.len() - before
         };
-        assert_eq!(fill(&mut open, 1), 333);
+        assert_eq!(fill(&mut open, 1), 250);
         assert_eq!(fill(&mut open, 1), 0);
         // The next find less, and always something.
-        assert_eq!(fill(&mut open, 2), 222);
+        assert_eq!(fill(&mut open, 2), 167);
         let rest: Vec<usize> = (3..50).map(|sandbox| fill(&mut open, sandbox)).collect();
         assert!(rest.iter().all(|files| *files >= SANDBOX_FILES_SURE), "{rest:?}");
         assert!(open.has_share(None, 0, 1000), "what the operator named has no share");
