@@ -25,7 +25,7 @@ use crate::place::Source;
 use crate::rotation;
 use crate::stream::{Stream, is_busy};
 use crate::stream_text::StreamText;
-use crate::tail::TailFile;
+use crate::tail::{Ended, TailFile};
 use crate::times::StreamTimes;
 use crate::vanished;
 use crate::why::Decision;
@@ -331,10 +331,9 @@ impl Intake<'_> {
         if file.resume(known.as_ref(), &self.checkpoints.history, self.now.monotonic)? {
             self.metrics.truncations.inc();
             file.decisions.note(self.now.wall, Decision::Truncated(file.truncations));
-            let ended = file.ended.last();
-            let (of, ended_at) = (ended.map(|one| one.of), ended.map_or(0, |one| one.size_seen));
+            let before = file.ended.last().map(Ended::known).unwrap_or_default();
             let history = &mut self.checkpoints.history;
-            history.note_truncation(&file.own_generation(), of, ended_at, self.now.wall);
+            history.note_truncation(&file.own_generation(), before, self.now.wall);
             let path = listing.path.join(name);
             tracing::info!("'{}' was truncated while nobody looked", path.display());
         } else {

@@ -2,9 +2,10 @@
 //! copy of which generation. Both are rare, and both are part of the names of what was sent.
 //!
 //! The file `generations` holds 128-byte records, each the newest word on its file: CRC32C of the rest (4),
-//! kind (4), file (40), truncations of the file (8), end of the generation before, or size of the copy
-//! (8), generation that ended, or of which it is a copy: file (40) and truncations (8), written at (8),
-//! hash of the copy's ends (8). What older records lack is zero. All integers are little-endian.
+//! kind (4), file (40), truncations of the file (8), end of the generation before with how much of its
+//! beginning is known above [`SIZE_BITS`], or size of the copy (8), generation that ended, or of which it
+//! is a copy: file (40) and truncations (8), written at (8), hash of that beginning, or of the copy's
+//! ends (8). What older records lack is zero. All integers are little-endian.
 
 use std::collections::HashMap;
 use std::io;
@@ -13,10 +14,13 @@ use std::path::Path;
 use sawlog_transport::{FileIdentity, GenerationId};
 
 use super::record_log::{Opened, RecordLog};
-use crate::tail_hash::Held;
+use crate::tail_hash::{Held, PrefixHash};
 
 const RECORD_BYTES: usize = 128;
 const MAGIC: &[u8; 16] = b"sawlog gens v1\n\0";
+
+/// Where a size and the length of a beginning share a number.
+const SIZE_BITS: u32 = 48;
 
 const TRUNCATED: u32 = 1;
 const COPY: u32 = 2;
@@ -45,11 +49,20 @@ impl GenerationRef {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Truncated {
     truncations: u64,
-    /// The largest size that was seen of the generation before this one, in bytes.
-    ended_at: u64,
-    /// Whose bytes they were: the file's own, or of what it was a copy. Older records do not tell.
-    of: Option<GenerationRef>,
+    /// What was known of the generation before this one.
+    before: Before,
     seen_at: i64,
+}
+
+/// What was known of a generation when its file was truncated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Before {
+    /// Whose bytes they were: the file's own, or of what it was a copy. Older records do not tell.
+    pub of: Option<GenerationRef>,
+    /// The largest size that was seen, in bytes.
+    pub size: u64,
+    /// How it began: so many bytes, and their hash. No byte if that is not known.
+    pub start: (u64, PrefixHash),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,14 +118,18 @@ impl History {
         let Some(decoded) = decode(record) else { return false };
         match decoded.kind {
             TRUNCATED => {
-                let Decoded { truncations, ended_at, of, seen_at, .. } = decoded;
-                let of = Some(of).filter(|of| *of != NOTHING);
-                let known = Truncated { truncations, ended_at, of, seen_at };
+                let Decoded { truncations, size, of, seen_at, hash, .. } = decoded;
+                let before = Before {
+                    of: Some(of).filter(|of| *of != NOTHING),
+                    size: size & SIZE_MAX,
+                    start: (size >> SIZE_BITS, PrefixHash(hash)),
+                };
+                let known = Truncated { truncations, before, seen_at };
                 self.truncated.insert(decoded.file, known);
             }
             COPY => {
                 let Decoded { truncations, of, seen_at, .. } = decoded;
-                let held = Held { size: decoded.ended_at, ends: decoded.ends };
+                let held = Held { size: decoded.size, ends: decoded.hash };
                 self.copies.insert(decoded.file, Copy { truncations, of, held, seen_at });
             }
             // Of a later version: not ours to judge.
@@ -121,16 +138,18 @@ impl History {
         true
     }
 
-    /// How often a file was truncated, and where the generation before this one ended.
-    pub(crate) fn truncations(&self, file: &FileIdentity) -> (u64, u64) {
-        self.truncated.get(file).map_or((0, 0), |known| (known.truncations, known.ended_at))
+    /// How often a file was truncated, and what is known of the generation before this one.
+    pub(crate) fn truncations(&self, file: &FileIdentity) -> (u64, Before) {
+        self.truncated
+            .get(file)
+            .map_or((0, Before::default()), |known| (known.truncations, known.before))
     }
 
     /// Whose bytes a file held in one of its generations: if it was a copy, not its own.
     pub(crate) fn held_in(&self, own: &GenerationRef) -> GenerationRef {
         let ended = self.truncated.get(&own.file);
         let is_before = |known: &&Truncated| known.truncations == own.truncations + 1;
-        let of = ended.filter(is_before).and_then(|known| known.of);
+        let of = ended.filter(is_before).and_then(|known| known.before.of);
         of.or_else(|| self.copy_of(&own.file, own.truncations)).unwrap_or(*own)
     }
 
@@ -149,17 +168,9 @@ impl History {
         self.copies.values().any(|copy| copy.of == *of)
     }
 
-    /// A file was truncated that held `of`, if anything is known of it, up to `ended_at`. Durable after
-    /// the next [`Self::flush`].
-    pub(crate) fn note_truncation(
-        &mut self,
-        now: &GenerationRef,
-        of: Option<GenerationRef>,
-        ended_at: u64,
-        wall: i64,
-    ) {
-        let truncations = now.truncations;
-        let known = Truncated { truncations, ended_at, of, seen_at: wall };
+    /// A file was truncated. Durable after the next [`Self::flush`].
+    pub(crate) fn note_truncation(&mut self, now: &GenerationRef, before: Before, wall: i64) {
+        let known = Truncated { truncations: now.truncations, before, seen_at: wall };
         self.truncated.insert(now.file, known);
         self.unwritten.extend_from_slice(&encode_truncated(&now.file, &known));
     }
@@ -251,26 +262,29 @@ const NOTHING: GenerationRef = GenerationRef {
     truncations: 0,
 };
 
-/// Any record, with zeros where it has nothing: of a copy `ended_at` is its size.
+const SIZE_MAX: u64 = (1 << SIZE_BITS) - 1;
+
+/// Any record, with zeros where it has nothing.
 struct Decoded {
     kind: u32,
     file: FileIdentity,
     truncations: u64,
-    ended_at: u64,
+    size: u64,
     of: GenerationRef,
     seen_at: i64,
-    ends: u64,
+    hash: u64,
 }
 
 fn encode_truncated(file: &FileIdentity, known: &Truncated) -> [u8; RECORD_BYTES] {
+    let Before { of, size, start: (len, hash) } = known.before;
     encode(&Decoded {
         kind: TRUNCATED,
         file: *file,
         truncations: known.truncations,
-        ended_at: known.ended_at,
-        of: known.of.unwrap_or(NOTHING),
+        size: size.min(SIZE_MAX) | len << SIZE_BITS,
+        of: of.unwrap_or(NOTHING),
         seen_at: known.seen_at,
-        ends: 0,
+        hash: hash.0,
     })
 }
 
@@ -279,10 +293,10 @@ fn encode_copy(file: &FileIdentity, known: &Copy) -> [u8; RECORD_BYTES] {
         kind: COPY,
         file: *file,
         truncations: known.truncations,
-        ended_at: known.held.size,
+        size: known.held.size,
         of: known.of,
         seen_at: known.seen_at,
-        ends: known.held.ends,
+        hash: known.held.ends,
     })
 }
 
@@ -292,11 +306,11 @@ fn encode(record: &Decoded) -> [u8; RECORD_BYTES] {
     out.extend_from_slice(&record.kind.to_le_bytes());
     put_file(&mut out, &record.file);
     out.extend_from_slice(&record.truncations.to_le_bytes());
-    out.extend_from_slice(&record.ended_at.to_le_bytes());
+    out.extend_from_slice(&record.size.to_le_bytes());
     put_file(&mut out, &record.of.file);
     out.extend_from_slice(&record.of.truncations.to_le_bytes());
     out.extend_from_slice(&record.seen_at.to_le_bytes());
-    out.extend_from_slice(&record.ends.to_le_bytes());
+    out.extend_from_slice(&record.hash.to_le_bytes());
     let crc = crc32c::crc32c(&out[4..]);
     out[..4].copy_from_slice(&crc.to_le_bytes());
     out.try_into().expect("the fields are a record long")
@@ -318,13 +332,13 @@ fn decode(bytes: &[u8; RECORD_BYTES]) -> Option<Decoded> {
         kind: u32::from_le_bytes(take(&mut rest)),
         file: take_file(&mut rest),
         truncations: u64::from_le_bytes(take(&mut rest)),
-        ended_at: u64::from_le_bytes(take(&mut rest)),
+        size: u64::from_le_bytes(take(&mut rest)),
         of: GenerationRef {
             file: take_file(&mut rest),
             truncations: u64::from_le_bytes(take(&mut rest)),
         },
         seen_at: i64::from_le_bytes(take(&mut rest)),
-        ends: u64::from_le_bytes(take(&mut rest)),
+        hash: u64::from_le_bytes(take(&mut rest)),
     })
 }
 
@@ -353,20 +367,24 @@ mod tests {
         GenerationRef { file, truncations }
     }
 
+    fn before(truncations: u64) -> Before {
+        let of = Some(generation(9, truncations - 1));
+        Before { of, size: truncations * 10, start: (truncations, PrefixHash(7)) }
+    }
+
     #[test]
     fn the_newest_word_on_a_file_survives_and_damage_costs_one_record() {
         let dir = tempfile::tempdir().expect("temp dir");
         let mut history = History::open(dir.path()).expect("open");
         for truncations in 1..=3 {
-            let of = Some(generation(9, truncations - 1));
-            history.note_truncation(&generation(7, truncations), of, truncations * 10, 5);
+            history.note_truncation(&generation(7, truncations), before(truncations), 5);
         }
         let held = Held { size: 30, ends: 4 };
         history.note_copy(&generation(8, 0), generation(7, 2), held, 5);
         assert!(history.is_changed());
         history.flush().expect("flush");
         let history = History::open(dir.path()).expect("open");
-        assert_eq!(history.truncations(&generation(7, 0).file), (3, 30));
+        assert_eq!(history.truncations(&generation(7, 0).file), (3, before(3)));
         assert_eq!(history.held_in(&generation(7, 2)), generation(9, 2), "a copy");
         assert_eq!(history.held_in(&generation(7, 1)), generation(7, 1), "forgotten");
         assert_eq!(history.held_in(&generation(8, 0)), generation(7, 2), "still a copy");
@@ -380,7 +398,7 @@ mod tests {
         bytes[3 * RECORD_BYTES + 50] ^= 1;
         std::fs::write(&path, &bytes[..bytes.len() - 3]).expect("write");
         let history = History::open(dir.path()).expect("open");
-        assert_eq!(history.truncations(&generation(7, 0).file), (2, 20));
+        assert_eq!(history.truncations(&generation(7, 0).file), (2, before(2)));
         assert_eq!(history.copy_of(&generation(8, 0).file, 0), None);
         assert_eq!(history.damaged(), 2);
     }
@@ -391,7 +409,7 @@ mod tests {
         let mut history = History::open(dir.path()).expect("open");
         let rounds = COMPACT_BYTES_MIN / RECORD_BYTES as u64;
         for truncations in 0..rounds {
-            history.note_truncation(&generation(1, truncations), None, 0, 0);
+            history.note_truncation(&generation(1, truncations), Before::default(), 0);
         }
         history.note_copy(&generation(2, 0), generation(1, 1), Held::UNKNOWN, 0);
         history.flush().expect("flush");

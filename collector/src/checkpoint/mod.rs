@@ -15,7 +15,7 @@ use std::path::Path;
 
 use sawlog_transport::{FileIdentity, StreamId};
 
-pub(crate) use history::{GenerationRef, History};
+pub(crate) use history::{Before, GenerationRef, History};
 pub(crate) use record::{Progress, StreamClock};
 use record::{RECORD_BYTES, decode, encode};
 use record_log::{Opened, RecordLog};

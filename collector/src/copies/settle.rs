@@ -104,10 +104,13 @@ impl Stream {
     fn copy_of(&self, index: usize, ended: &Ended) -> io::Result<Option<usize>> {
         let (seen, start) =
             if ended.read_to == 0 { ended.seen } else { (ended.read_to, ended.prefix) };
+        let start_known = seen > 0;
         for (at, file) in self.files.iter().enumerate() {
             let may_be = file.copy == Copied::Unknown
                 && file.read_to == 0
                 && file.facts.size > 0
+                // Of what nothing is known but a size, at least that tells.
+                && (start_known || file.facts.size >= ended.size_seen)
                 && may_be_copy(file, &self.files[index]);
             if may_be && file.holds(ended.read_to, ended.tail)? && file.begins_with(seen, start)? {
                 return Ok(Some(at));

@@ -5,6 +5,7 @@ use std::io;
 use sawlog_transport::run::{Piece, PieceKind};
 
 use super::{Stream, Turn};
+use crate::checkpoint::Before;
 use crate::line_head::LineHead;
 use crate::tail::Observed;
 use crate::why::Decision;
@@ -42,18 +43,18 @@ impl Stream {
         file.decisions.note(turn.reader.now.wall, Decision::Truncated(file.truncations));
         let (now, key) = (file.own_generation(), file.key());
         let before = file.truncations.checked_sub(1);
-        let (mut of, mut ended_at) = (None, 0);
+        let mut known = Before::default();
         // An idle copy has none: it was nobody's source. An older one goes on waiting.
         if let Some(ended) = file.ended.last_mut().filter(|one| Some(one.truncations) == before) {
             ended.listings = self.listings;
             if let Some(head) = &mut self.head {
                 head.give_back(key, ended);
             }
-            (of, ended_at) = (Some(ended.of), ended.size_seen);
+            known = ended.known();
         }
         // Without it a restart would take the new bytes for what the file held before.
         let wall = turn.reader.now.wall;
-        turn.checkpoints.history.note_truncation(&now, of, ended_at, wall);
+        turn.checkpoints.history.note_truncation(&now, known, wall);
         if self.head.as_ref().is_some_and(LineHead::is_empty) {
             self.head = None;
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sawlog_transport::GenerationId;
 
 use super::{Probe, TailFile};
-use crate::checkpoint::{GenerationRef, History, Progress};
+use crate::checkpoint::{Before, GenerationRef, History, Progress};
 use crate::identity::facts;
 use crate::tail_hash::{Held, PREFIX_BYTES, PrefixHash, TAIL_BYTES, TailHash};
 
@@ -43,6 +43,15 @@ pub(crate) struct Ended {
     pub listings: u64,
 }
 
+impl Ended {
+    /// What is written down of it.
+    pub(crate) fn known(&self) -> Before {
+        let len = self.read_to.min(PREFIX_BYTES as u64);
+        let start = if len == 0 { self.seen } else { (len, self.prefix) };
+        Before { of: Some(self.of), size: self.size_seen, start }
+    }
+}
+
 /// What a look at the inode found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Observed {
@@ -66,7 +75,7 @@ impl TailFile {
         history: &History,
         now: Duration,
     ) -> io::Result<bool> {
-        let (truncations, ended_at) = history.truncations(&self.identity);
+        let (truncations, before) = history.truncations(&self.identity);
         self.truncations = truncations.max(progress.map_or(0, |progress| progress.truncations));
         if let Some(of) = history.copy_of(&self.identity, self.truncations) {
             self.copy = Copied::Idle(of);
@@ -80,8 +89,8 @@ impl TailFile {
         if progress.truncations < self.truncations {
             let known = progress.truncations + 1 == self.truncations;
             let own = GenerationRef { file: self.identity, truncations: progress.truncations };
-            let (of, size_seen) = (history.held_in(&own), if known { ended_at } else { 0 });
-            self.ended.push(ended_at_checkpoint(progress, of, size_seen, now));
+            let before = if known { before } else { Before::default() };
+            self.ended.push(ended_at_checkpoint(progress, history.held_in(&own), before, now));
             return self.resume_unread(history, now);
         }
         if !self.holds(progress.offset, progress.tail)? {
@@ -283,7 +292,7 @@ impl TailFile {
 fn ended_at_checkpoint(
     progress: &Progress,
     of: GenerationRef,
-    size_seen: u64,
+    before: Before,
     since: Duration,
 ) -> Ended {
     Ended {
@@ -294,8 +303,8 @@ fn ended_at_checkpoint(
         inside_cut: progress.inside_cut,
         tail: progress.tail,
         prefix: progress.prefix,
-        seen: (0, PrefixHash::of(&[])),
-        size_seen: size_seen.max(progress.offset),
+        seen: before.start,
+        size_seen: before.size.max(progress.offset),
         since,
         listings: 0,
     }

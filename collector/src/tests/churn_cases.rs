@@ -164,3 +164,9 @@ fn a_newer_file_was_read_and_closed_before_an_older_one_was_judged() {
     let begin = [line(), Look, copy_truncate(false), open(), Start, Gzip(0, 1), CopyOver(0)];
     play(&[&begin[..], &[line(), Rotate(0), Step, Step, Append(1, vec![false]), open()]].concat());
 }
+
+#[test]
+fn killed_when_nothing_of_a_truncated_generation_was_acknowledged() {
+    let begin = [open(), Look, Truncate(0), Pump, open(), Acks(Mode::Hold), CopyOver(0), line()];
+    play(&[&begin[..], &[copy_truncate(true), CopyOver(0), Kill(true)]].concat());
+}
