@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::history::GenerationRef;
+use super::history::{Before, GenerationRef};
 use super::record::tests::progress;
 use super::*;
 use crate::tail_hash::Held;
@@ -20,7 +20,8 @@ fn write(dir: &Path) {
     for inode in 1..=3 {
         checkpoints.advance(progress(inode, 10 * inode), 0);
     }
-    checkpoints.history.note_truncation(&generation(1, 2), None, 7, 0);
+    let before = Before { size: 7, ..Before::default() };
+    checkpoints.history.note_truncation(&generation(1, 2), before, 0);
     checkpoints.history.note_copy(&generation(2, 0), generation(1, 1), Held::UNKNOWN, 0);
     checkpoints.history.flush().expect("flush");
     checkpoints.flush(0).expect("flush");
@@ -31,7 +32,8 @@ fn assert_known(checkpoints: &Checkpoints, what: &str) {
         checkpoints.get(&progress(inode, 0).file).map_or(0, |progress| progress.offset)
     });
     assert_eq!(offsets, [10, 20, 30], "{what}");
-    assert_eq!(checkpoints.history.truncations(&generation(1, 0).file), (2, 7), "{what}");
+    let (truncations, before) = checkpoints.history.truncations(&generation(1, 0).file);
+    assert_eq!((truncations, before.size), (2, 7), "{what}");
     let copy = checkpoints.history.copy_of(&generation(2, 0).file, 0);
     assert_eq!(copy, Some(generation(1, 1)), "{what}");
 }
