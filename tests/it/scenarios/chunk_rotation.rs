@@ -117,7 +117,8 @@ fn what_only_files_had_that_were_deleted_while_the_collector_was_down_is_missing
     let rest = &all[begins - read_to..];
     let tail = rest.iter().position(|byte| *byte == b'\n').expect("there are lines") + 1;
     let gone = all[..begins - read_to + tail].iter().filter(|byte| **byte == b'\n').count() as u32;
-    assert_eq!(report.missing, [("w".to_owned(), vec![before..before + gone])].into());
+    let range = before..before + gone;
+    assert_eq!((report.missing.len(), &report.missing["w"]), (1, &vec![range]), "{report:?}");
     assert_eq!(report.missing_bytes as usize, begins - read_to + tail);
     assert_eq!((report.duplicates, report.disordered, report.foreign), (0, 0, 1), "{report:?}");
     let text = String::from_utf8_lossy(&rest[..(tail - 1).min(120)]);
