@@ -155,6 +155,12 @@ impl Stream {
             }
             index += 1;
         }
+        if turn.relist
+            && let Some(at) = self.judge(turn)
+        {
+            // A copy that is open already is overwritten at any moment.
+            sooner(at);
+        }
         if let Err(error) = self.end_orphaned_head(turn) {
             tracing::warn!(stream = %self.source.id, "cannot read the beginning of a line: {error}");
         }

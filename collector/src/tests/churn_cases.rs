@@ -170,3 +170,15 @@ fn killed_when_nothing_of_a_truncated_generation_was_acknowledged() {
     let begin = [open(), Look, Truncate(0), Pump, open(), Acks(Mode::Hold), CopyOver(0), line()];
     play(&[&begin[..], &[copy_truncate(true), CopyOver(0), Kill(true)]].concat());
 }
+
+#[test]
+fn a_copy_is_overwritten_twice_around_one_turn() {
+    let begin = [open(), CopyOver(0), open(), Look, CopyOver(0), Step, CopyOver(0)];
+    play(&begin);
+}
+
+#[test]
+fn a_compressed_copy_was_read_and_closed_before_an_older_file_was_judged() {
+    let begin = [line(), CopyOver(0), open(), Pump, Truncate(0), open(), Recreate(0, vec![true])];
+    play(&[&begin[..], &[copy_truncate(false), Gzip(0, 1), open()]].concat());
+}
