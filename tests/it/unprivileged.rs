@@ -1,5 +1,6 @@
 //! A collector that is not root: with one capability it reads all sandboxes, without it says why not.
 
+use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
 
@@ -55,6 +56,24 @@ fn one_capability_is_enough_to_read_what_tasks_wrote() {
     std::fs::write(run.join("stdout"), "three\n").unwrap();
     restrict(&run.join("stdout"), 0o600);
     eventually("a new sandbox", || node.export(r#"{container="c2"}"#), |lines| lines == b"three\n");
+}
+
+/// With leases it knows that somebody still writes a line: what stands in a newer file does not go on
+/// with it. It would be joined after 2 s if nobody could tell.
+#[test]
+fn with_leases_a_line_that_is_still_written_is_not_joined() {
+    let Some(dir) = closed_sandbox() else { return };
+    let stdout = dir.path().join(RUN).join("stdout");
+    let mut writer = std::fs::File::options().append(true).open(&stdout).unwrap();
+    writer.write_all(b"half").unwrap();
+    std::fs::rename(&stdout, stdout.with_extension("1")).unwrap();
+    std::fs::write(&stdout, "whole\n").unwrap();
+    restrict(&stdout, 0o600);
+    let node = setup(dir.path()).capable(dir.path(), "dac_read_search,+lease").start().ready();
+    let whole = || node.count(r#"{container="c1"} |~ "^whole$""#);
+    eventually("the newer file's line", whole, |lines| *lines == 1);
+    drop(writer);
+    assert_eq!(node.count(r#"{container="c1"} |= "half""#), 1);
 }
 
 #[test]

@@ -17,6 +17,10 @@ const KILLS: u32 = 20;
 /// How long a process lives at most, once it listens.
 const LIFE: Duration = Duration::from_millis(90);
 
+/// Of the file of checkpoints, the header included: enough that its middle is a record.
+const RECORDS_MIN: usize = 5;
+const RECORD_BYTES: usize = 128;
+
 fn container(n: u32) -> String {
     format!("c{n}")
 }
@@ -48,13 +52,22 @@ fn check(node: &Node) {
 }
 
 /// A life that ends by `kill -9` after a while; gives how far it came with reading.
-fn life(setup: &Setup, random: &mut Random) -> (u64, u64) {
+fn life(setup: &Setup, random: &mut Random) -> u64 {
     let mut node = setup.start();
     std::thread::sleep(Duration::from_millis(random.below(LIFE.as_millis() as u64)));
     let read = node.metric("sawlog_collector_read_bytes_total") as u64;
+    node.kill();
+    read
+}
+
+/// A life that ends by `kill -9` once there are records that can be damaged; gives how many damaged ones
+/// it found at its start.
+fn life_until_records(setup: &Setup, checkpoints: &Path) -> u64 {
+    let mut node = setup.start();
+    eventually("checkpoints", || length(checkpoints), |bytes| *bytes >= RECORDS_MIN * RECORD_BYTES);
     let damaged = node.metric("sawlog_collector_checkpoint_records_lost_total") as u64;
     node.kill();
-    (read, damaged)
+    damaged
 }
 
 /// What may happen to a file of records between two starts.
@@ -83,18 +96,19 @@ fn each_line_once_through_kills_in_a_backlog_and_damaged_checkpoints() {
     let mut random = Random::from_environment();
     let mut read = Vec::new();
     for _ in 0..KILLS {
-        read.push(life(&setup, &mut random).0 * 100 / all);
+        read.push(life(&setup, &mut random) * 100 / all);
     }
     println!("% of the backlog that each life read: {read:?}");
     let path = checkpoints(&work);
+    life_until_records(&setup, &path);
     cut(&path, 1 + random.below(20));
-    life(&setup, &mut random);
+    life_until_records(&setup, &path);
     flip_bit(&path, length(&path) - 10);
-    let last = life(&setup, &mut random).1;
+    let last = life_until_records(&setup, &path);
     flip_bit(&path, length(&path) / 2);
-    let middle = life(&setup, &mut random).1;
+    let middle = life_until_records(&setup, &path);
     println!("damaged records that a start found: {last} behind the last, {middle} in the middle");
-    assert!(middle > 0, "a damaged record is counted");
+    assert!(last > 0 && middle > 0, "a damaged record is counted");
     // What was not synced when the power failed.
     cut(&path, (length(&path) as u64).min(4096));
     check(&setup.start().ready());
