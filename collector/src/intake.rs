@@ -168,7 +168,8 @@ impl Intake<'_> {
                     self.open_one(node, listing, &source, one, opened);
                 }
             }
-            if opened.is_empty() {
+            // What could not be opened may have another name by now, or none.
+            if opened.is_empty() && self.vanished.is_empty() {
                 return (logs, true);
             }
             match Tree::relist(listing) {
@@ -426,7 +427,12 @@ impl Intake<'_> {
         for file in &mut stream.files {
             let name = named.iter().rev().find(|named| named.facts.key == file.key());
             let name = name.map(|named| (named.name.clone(), named.age));
-            is_news |= name != file.name || is_busy(file);
+            if name != file.name {
+                // Its writer may have closed it under a name that was not known yet.
+                file.closed_by_a_writer();
+                is_news = true;
+            }
+            is_news |= is_busy(file);
             file.name = name;
         }
         if stream.files.iter().any(|file| file.name.is_none()) {

@@ -74,6 +74,9 @@ impl Asker {
             // Nothing may lead to another than the one that was looked at.
             .proxy(None)
             .max_redirects(0)
+            // So would a connection from before: it may be to another who listened then.
+            .max_idle_connections(0)
+            .max_idle_connections_per_host(0)
             .build()
             .into();
         Self { agent, trusted, log, told: HashMap::new() }

@@ -117,6 +117,7 @@ impl Loop {
         if let Some(stream) = self.streams.by_id.get_mut(&id) {
             for file in &mut stream.files {
                 file.name = None;
+                file.closed_by_a_writer();
             }
             stream.listings += 1;
             self.streams.unnamed.insert(id);

@@ -10,7 +10,7 @@ use crate::clock::Now;
 use crate::discover::NodeId;
 use crate::identity::InodeKey;
 use crate::intake::Streams;
-use crate::stream::{Closed, Why};
+use crate::stream::{Closed, Why, is_busy};
 use crate::sys::Writers;
 use crate::tail::TailFile;
 
@@ -117,6 +117,12 @@ impl Loop {
         let at = stream.files.iter().position(|file| file.key() == quiet.key);
         // It may have got something since it was looked at.
         let at = at.filter(|at| matches!(stream.files[*at].is_changed(), Ok(false)));
+        // An older file's last line may go on in it.
+        let at = at.filter(|at| !stream.files[..*at].iter().any(is_busy));
+        if let Some(at) = at.filter(|at| stream.files[*at].read_to > 0) {
+            // What older files get from now on does not go on behind this one.
+            stream.files[..at].iter_mut().for_each(|older| older.passed = true);
+        }
         let file = at.map(|at| stream.files.remove(at));
         let closed: Option<Closed> = file.map(|mut file| {
             // The last answer may be old.

@@ -21,6 +21,9 @@ impl Loop {
             self.tree.rescan(Rescan::EventsLost);
             self.doubt_writers();
             self.unchecked.clear();
+            // Who wrote is an open question for all of them, which only a turn asks.
+            let all: Vec<StreamId> = self.streams.by_id.keys().copied().collect();
+            all.into_iter().for_each(|id| self.wake(id, now));
         }
         let is_all = events_lost || count.is_multiple_of(SWEEPS_WATCHED);
         if self.unchecked.is_empty() {

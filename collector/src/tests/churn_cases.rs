@@ -182,3 +182,10 @@ fn a_compressed_copy_was_read_and_closed_before_an_older_file_was_judged() {
     let begin = [line(), CopyOver(0), open(), Pump, Truncate(0), open(), Recreate(0, vec![true])];
     play(&[&begin[..], &[copy_truncate(false), Gzip(0, 1), open()]].concat());
 }
+
+#[test]
+fn killed_while_the_end_of_a_line_without_a_checkpoint_was_awaited() {
+    for end in [copy_truncate(false), Truncate(0)] {
+        play(&[open(), Wait, Forget, Kill(true), end, open()]);
+    }
+}

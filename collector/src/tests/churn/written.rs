@@ -190,6 +190,11 @@ impl Written {
         }
     }
 
+    /// The collector was killed that could tell new bytes from those in no checkpoint.
+    pub(super) fn killed(&mut self) {
+        self.fragile |= self.tokens.iter().any(|token| token.unrecorded);
+    }
+
     /// The checkpoints tell of all that was stored.
     pub(super) fn recorded(&mut self) {
         self.tokens.iter_mut().for_each(|token| token.unrecorded = false);
