@@ -35,6 +35,22 @@ pub(super) struct Open {
     pub(super) used: Instant,
 }
 
+impl Open {
+    /// How much of a line is there already. What comes is another line if the journal has lost those that
+    /// were to come again: then what is there stays, and the line goes behind it.
+    fn pass_over(&mut self, line: &[u8]) -> io::Result<usize> {
+        let passed = self.pass_over.min(line.len() as u64) as usize;
+        let from = self.log.size().saturating_sub(self.pass_over);
+        if self.log.has_at(from, &line[..passed])? {
+            self.pass_over -= passed as u64;
+            return Ok(passed);
+        }
+        self.pass_over = 0;
+        self.log.end_line()?;
+        Ok(0)
+    }
+}
+
 /// The files of one journal.
 pub(super) struct Files {
     pub(super) root: PathBuf,
@@ -113,11 +129,10 @@ impl Files {
         }
         let Some(open) = self.open.get_mut(&key) else { return Ok(()) };
         open.used = now;
-        let passed = open.pass_over.min(text.len() as u64 + 1);
-        open.pass_over -= passed;
         let mut line = text.to_vec();
         line.push(b'\n');
-        open.log.append(&line[passed as usize..])?;
+        let passed = open.pass_over(&line)?;
+        open.log.append(&line[passed..])?;
         let is_due = open.log.size() >= self.size_max;
         self.cursor = String::from_utf8_lossy(cursor).into_owned();
         if is_due {

@@ -63,6 +63,36 @@ proptest! {
     }
 }
 
+/// The journal was vacuumed: what was to come again does not, and nothing else is taken for it.
+#[test]
+fn other_lines_are_not_taken_for_those_that_were_to_come_again() {
+    let temp = tempfile::tempdir().expect("temp dir");
+    let open = || Files::open(temp.path(), 1000, Instant::now()).expect("opened");
+    let mut files = open();
+    add(&mut files, 0);
+    files.save().expect("saved");
+    for n in [2, 4, 6] {
+        add(&mut files, n);
+    }
+    drop(files);
+    let mut files = open();
+    for n in [4, 8] {
+        add(&mut files, n);
+    }
+    let expected = [0, 2, 4, 6, 4, 8].map(|n| format!("line {n}\n")).concat();
+    assert_eq!(content(temp.path(), 0), expected);
+    // And a line that was written in part before the machine died.
+    let path = temp.path().join("runs/c0/stdout");
+    let mut text = std::fs::read(&path).expect("read");
+    text.extend_from_slice(b"lin");
+    std::fs::write(&path, text).expect("write");
+    drop(files);
+    let mut files = open();
+    let key = (PathBuf::from("runs/c0"), "stdout");
+    files.add(key, b"other", b"9", Instant::now()).expect("added");
+    assert_eq!(content(temp.path(), 0), format!("{expected}lin\nother\n"));
+}
+
 #[test]
 fn what_is_acknowledged_and_idle_goes_with_its_directories() {
     let temp = tempfile::tempdir().expect("temp dir");

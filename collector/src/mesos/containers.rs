@@ -89,10 +89,15 @@ fn line_of(ids: &Ids, statistics: Statistics, around: &Surroundings, now: i64) -
         level: "info",
         event: "statistics",
         nested: None,
-        statistics: measured.is_empty().then_some("unknown"),
+        statistics: is_unmeasured(&measured).then_some("unknown"),
         amounts,
         measured,
     })
+}
+
+/// Limits are known of what nobody measures, too.
+fn is_unmeasured(measured: &BTreeMap<String, serde_json::Number>) -> bool {
+    measured.keys().all(|name| name.contains("limit"))
 }
 
 /// The line of a container in another one; `None` if nothing is measured of it by itself, which is so
@@ -103,7 +108,7 @@ pub(super) fn nested_line(
     now: i64,
 ) -> Option<Vec<u8>> {
     let Statistics { timestamp, measured } = statistics;
-    if measured.keys().all(|name| name.contains("limit")) {
+    if is_unmeasured(&measured) {
         return None;
     }
     let mut amounts = BTreeMap::new();

@@ -36,12 +36,17 @@ pub(crate) struct Metadata {
 }
 
 impl Metadata {
-    /// Takes back what an earlier process knew. A damaged entry costs itself.
-    pub(crate) fn load(&self, data_dir: &Path) {
-        for (ids, facts) in cache::load(data_dir) {
+    /// Takes back what an earlier process knew, without what `clean` finds in it that it did not. A damaged
+    /// entry costs itself.
+    pub(crate) fn load(&self, data_dir: &Path, mut clean: impl FnMut(&mut Facts)) {
+        let mut is_cleaned = false;
+        for (ids, told) in cache::load(data_dir) {
+            let mut facts = told.clone();
+            clean(&mut facts);
+            is_cleaned |= facts != told;
             self.learn(&ids, &facts);
         }
-        self.unsaved.store(false, Ordering::Relaxed);
+        self.unsaved.store(is_cleaned, Ordering::Relaxed);
     }
 
     /// Writes what is known, if there is something new.
@@ -177,11 +182,11 @@ mod tests {
         metadata.save(dir.path()).expect("save");
         metadata.keep_only(|ids| ids.container == "c2");
         let again = Metadata::default();
-        again.load(dir.path());
+        again.load(dir.path(), |_| {});
         assert_eq!(again.len(), 2);
         metadata.save(dir.path()).expect("save");
         let again = Metadata::default();
-        again.load(dir.path());
+        again.load(dir.path(), |_| {});
         assert_eq!(again.len(), 1);
         assert_eq!(again.get(ids("c2").key()), metadata.get(ids("c2").key()));
     }

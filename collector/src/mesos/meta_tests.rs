@@ -130,7 +130,7 @@ fn a_watcher_learns_from_disk_when_nobody_answers_and_stops_when_it_is_told() {
         [Task { id: "t".into(), name: "stage 0".into(), ..Task::default() }]
     );
     let again = Metadata::default();
-    again.load(data.path());
+    again.load(data.path(), |_| {});
     assert_eq!(again.len(), 1);
 }
 

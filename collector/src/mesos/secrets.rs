@@ -28,7 +28,7 @@ impl Secrets {
     }
 
     /// Cleans what a container is known by. It is told again with each answer, so it is not counted.
-    pub(super) fn clean(&mut self, facts: &mut Facts) {
+    pub(crate) fn clean(&mut self, facts: &mut Facts) {
         let Some((redactor, _)) = &mut self.0 else { return };
         if !is_suspicious(redactor, facts) {
             return;

@@ -160,6 +160,27 @@ impl Log {
         Ok(())
     }
 
+    /// Whether the current file has these bytes from an offset on.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub(crate) fn has_at(&self, offset: u64, bytes: &[u8]) -> io::Result<bool> {
+        let mut found = vec![0; bytes.len()];
+        match self.file.read_exact_at(&mut found, offset) {
+            Ok(()) => Ok(found == bytes),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Ends a line that was written in part.
+    ///
+    /// # Errors
+    /// See [`Self::append`].
+    pub(crate) fn end_line(&mut self) -> io::Result<()> {
+        if self.is_line_start { Ok(()) } else { self.append(b"\n") }
+    }
+
     /// Bytes in the current file.
     pub(crate) fn size(&self) -> u64 {
         self.size

@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::discover::Tree;
 use crate::inflight::InFlight;
 use crate::intake::Streams;
-use crate::mesos::Metadata;
+use crate::mesos::{Metadata, Secrets};
 use crate::metrics::Metrics;
 use crate::periodic::Periodic;
 use crate::rate::{Rates, Rules};
@@ -51,15 +51,14 @@ impl Loop {
         let metadata = Arc::new(Metadata::default());
         let roots = roots(&config, &metadata)?;
         let lock = lock(&config.data_dir)?;
-        metadata.load(&config.data_dir);
+        let redactor = open_redactor(&config)?;
+        let mut secrets = Secrets::new(redactor, metrics.clone());
+        metadata.load(&config.data_dir, |facts| secrets.clean(facts));
         let incarnation = Incarnation::begin(&config.data_dir)?;
         let checkpoints = Checkpoints::open(&config.data_dir).map_err(|source| {
             StartError::DataDir { path: config.data_dir.join("checkpoints"), source }
         })?;
-        let redactor = config
-            .redaction
-            .then(|| Redactor::open(&config.data_dir, &config.secret_files))
-            .transpose()?;
+        let redactor = open_redactor(&config)?;
         metrics.checkpoint_records_lost.inc_by(checkpoints.damaged());
         let rules =
             Rules::new(config.rate_limit_bytes_per_second, config.on_limit, &config.rate_rules)?;
@@ -103,4 +102,9 @@ impl Loop {
             metrics,
         })
     }
+}
+
+fn open_redactor(config: &Config) -> Result<Option<Redactor>, StartError> {
+    let open = || Redactor::open(&config.data_dir, &config.secret_files);
+    Ok(config.redaction.then(open).transpose()?)
 }
