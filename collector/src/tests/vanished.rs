@@ -44,7 +44,6 @@ fn what_was_seen_of_a_file_that_is_gone_at_once_is_declared() {
         let vanished = store.declared.iter().filter(|piece| piece.kind == PieceKind::Vanished);
         vanished.map(|piece| piece.bytes()).sum()
     });
-    assert!(counted > 0, "none was met");
     assert_eq!(declared, if has_birth { counted } else { 0 });
     assert!(f.stdout().iter().all(|line| line == "0123456"), "no line is in parts");
 }

@@ -4,6 +4,8 @@
 use std::io::Write;
 use std::time::Duration;
 
+use sawlog_transport::limits::FRAME_TEXT_BYTES_MAX;
+
 use super::mock::{Mock, opened};
 use super::truncation::{a, b, u};
 use super::verifier::assert_lost;
@@ -11,6 +13,8 @@ use super::work::Work;
 use super::writer::{Log, append, append_to};
 use crate::node::{Node, assert_same_bytes, eventually};
 
+/// The default of what may be in flight; room for a frame is left.
+const IN_FLIGHT_BYTES_MAX: usize = 16 << 20;
 /// More than may be in flight.
 const FILLER_LINES: u32 = 50_000;
 
@@ -34,7 +38,10 @@ fn lines_that_were_seen_and_not_read_are_told_as_lost() {
     let filler = Log::new("f", 500..=500);
     append(&work.stdout("filler"), &filler.lines(0..FILLER_LINES));
     let unread = f64::from(FILLER_LINES) * 500.0;
-    eventually("no more is read", || lag(&node), |bytes| *bytes == unread);
+    eventually("the filler is seen", || lag(&node), |bytes| *bytes == unread);
+    let in_flight = || node.metric("sawlog_collector_in_flight_bytes") as usize;
+    let is_full = |bytes: &usize| bytes + FRAME_TEXT_BYTES_MAX > IN_FLIGHT_BYTES_MAX;
+    eventually("no more may be read", in_flight, is_full);
     writer.write_all(&u()).unwrap();
     eventually("the lines are seen", || lag(&node), |bytes| *bytes == unread + u().len() as f64);
     writer.set_len(0).unwrap();
