@@ -7,7 +7,7 @@
 //! is a copy: file (40) and truncations (8), written at (8), hash of that beginning, or of the copy's
 //! ends (8). What older records lack is zero. All integers are little-endian.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::Path;
 
@@ -81,8 +81,8 @@ pub(crate) struct History {
     log: RecordLog<RECORD_BYTES>,
     truncated: HashMap<FileIdentity, Truncated>,
     copies: HashMap<FileIdentity, Copy>,
-    /// Records that are not written yet.
-    unwritten: Vec<u8>,
+    /// The files of which the last record is not written yet, one of each however long nothing can be.
+    unwritten: HashSet<(u32, FileIdentity)>,
     damaged: u64,
 }
 
@@ -95,7 +95,7 @@ impl History {
         let Opened { log, records, damaged } =
             RecordLog::open(&data_dir.join("generations"), MAGIC)?;
         let (truncated, copies) = (HashMap::new(), HashMap::new());
-        let mut this = Self { log, truncated, copies, unwritten: Vec::new(), damaged };
+        let mut this = Self { log, truncated, copies, unwritten: HashSet::new(), damaged };
         for record in &records {
             if !this.load(record) {
                 this.damaged += 1;
@@ -172,7 +172,7 @@ impl History {
     pub(crate) fn note_truncation(&mut self, now: &GenerationRef, before: Before, wall: i64) {
         let known = Truncated { truncations: now.truncations, before, seen_at: wall };
         self.truncated.insert(now.file, known);
-        self.unwritten.extend_from_slice(&encode_truncated(&now.file, &known));
+        self.unwritten.insert((TRUNCATED, now.file));
     }
 
     /// A file that holds so much is a copy of a generation. Durable after the next [`Self::flush`].
@@ -188,7 +188,7 @@ impl History {
             return;
         }
         self.copies.insert(copy.file, known);
-        self.unwritten.extend_from_slice(&encode_copy(&copy.file, &known));
+        self.unwritten.insert((COPY, copy.file));
     }
 
     /// Whether anything waits for [`Self::flush`].
@@ -201,7 +201,15 @@ impl History {
     /// # Errors
     /// Nothing is lost then: the next call writes it again.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
-        self.log.append(&self.unwritten)?;
+        let mut records = Vec::with_capacity(self.unwritten.len() * RECORD_BYTES);
+        for (kind, file) in &self.unwritten {
+            let truncated = self.truncated.get(file).filter(|_| *kind == TRUNCATED);
+            let copy = self.copies.get(file).filter(|_| *kind == COPY);
+            records
+                .extend(truncated.map(|known| encode_truncated(file, known)).into_iter().flatten());
+            records.extend(copy.map(|known| encode_copy(file, known)).into_iter().flatten());
+        }
+        self.log.append(&records)?;
         self.unwritten.clear();
         Ok(())
     }
@@ -378,6 +386,7 @@ mod tests {
         let mut history = History::open(dir.path()).expect("open");
         for truncations in 1..=3 {
             history.note_truncation(&generation(7, truncations), before(truncations), 5);
+            history.flush().expect("flush");
         }
         let held = Held { size: 30, ends: 4 };
         history.note_copy(&generation(8, 0), generation(7, 2), held, 5);
@@ -403,14 +412,37 @@ mod tests {
         assert_eq!(history.damaged(), 2);
     }
 
+    /// A task that truncates its log all the time while the disk is full.
+    #[test]
+    fn what_waits_for_a_disk_is_one_record_a_file() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let mut history = History::open(dir.path()).expect("open");
+        history.refuse_writes(true);
+        for truncations in 1..=1000 {
+            history.note_truncation(&generation(7, truncations), before(truncations), 5);
+            assert!(history.flush().is_err());
+        }
+        assert_eq!(history.unwritten.len(), 1);
+        history.refuse_writes(false);
+        history.flush().expect("flush");
+        assert!(!history.is_changed());
+        assert_eq!(history.log.length(), 2 * RECORD_BYTES as u64);
+        let history = History::open(dir.path()).expect("open");
+        assert_eq!(history.truncations(&generation(7, 0).file), (1000, before(1000)));
+    }
+
     #[test]
     fn compaction_keeps_what_is_true() {
         let dir = tempfile::tempdir().expect("temp dir");
         let mut history = History::open(dir.path()).expect("open");
         let rounds = COMPACT_BYTES_MIN / RECORD_BYTES as u64;
-        for truncations in 0..rounds {
+        for truncations in [0, rounds - 1] {
             history.note_truncation(&generation(1, truncations), Before::default(), 0);
+            history.flush().expect("flush");
         }
+        let file = generation(1, 0).file;
+        let one = encode_truncated(&file, &history.truncated[&file]);
+        history.log.append(&one.repeat(rounds as usize - 2)).expect("append");
         history.note_copy(&generation(2, 0), generation(1, 1), Held::UNKNOWN, 0);
         history.flush().expect("flush");
         assert!(history.is_compaction_due());
