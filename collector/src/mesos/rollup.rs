@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::io;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -54,6 +55,9 @@ pub(super) struct Rollups {
     gap_max: Duration,
     /// Whether the containers of an earlier process were looked at.
     has_taken_up: bool,
+    /// Containers whose samples could not be read back or whose last window could not be written, by
+    /// their runs' paths: nothing else would have that done again once they are gone.
+    owed: HashMap<PathBuf, Ids>,
 }
 
 impl Rollups {
@@ -61,7 +65,7 @@ impl Rollups {
     pub(super) fn new(every: Duration) -> Self {
         let gap_max = GAP_MIN.max(every.saturating_mul(GAP_PAUSES));
         let (rolling, containers_max) = (HashMap::new(), CONTAINERS_MAX);
-        Self { rolling, containers_max, gap_max, has_taken_up: false }
+        Self { rolling, containers_max, gap_max, has_taken_up: false, owed: HashMap::new() }
     }
 
     #[cfg(test)]
@@ -111,7 +115,8 @@ impl Rollups {
     /// the first call also takes up those of an earlier process. `now` is the monotonic clock.
     ///
     /// # Errors
-    /// As of [`Self::write`], of one container; the others are written all the same.
+    /// As of [`Self::write`], of one container; the others are written all the same. The next call takes
+    /// up again what could not be written: until then the samples must stay ([`Self::owes`]).
     pub(super) fn close_idle(
         &mut self,
         files: &mut GeneratedFiles,
@@ -119,14 +124,18 @@ impl Rollups {
         now: Duration,
     ) -> io::Result<()> {
         let mut outcome = Ok(());
+        let mut left: Vec<Ids> = std::mem::take(&mut self.owed).into_values().collect();
         if !std::mem::replace(&mut self.has_taken_up, true) {
-            for ids in files.runs_with(STATS) {
-                let is_open =
-                    self.of(&ids, files, now).map(|of| of.is_some_and(|it| it.track.is_open()));
-                if let Ok(false) = is_open {
-                    self.rolling.remove(&ids.key());
+            left.extend(files.runs_with(STATS));
+        }
+        for ids in left {
+            match self.of(&ids, files, now).map(|of| of.is_some_and(|it| it.track.is_open())) {
+                Ok(true) => {}
+                Ok(false) => drop(self.rolling.remove(&ids.key())),
+                Err(error) => {
+                    self.owed.insert(ids.path(), ids);
+                    outcome = Err(error);
                 }
-                outcome = is_open.map(drop).and(outcome);
             }
         }
         let silence = WINDOW.saturating_add(self.gap_max);
@@ -139,9 +148,17 @@ impl Rollups {
             is_there
         });
         for (ids, window) in closed {
-            outcome = self.put(&ids, Some(window), files).and(outcome);
+            if let Err(error) = self.put(&ids, Some(window), files) {
+                self.owed.insert(ids.path(), ids);
+                outcome = Err(error);
+            }
         }
         outcome
+    }
+
+    /// Whether a window of a run is to be made from its samples once more.
+    pub(super) fn owes(&self, run: &Path) -> bool {
+        self.owed.contains_key(run)
     }
 
     /// A container's windows, read back if they are not known; `None` if there are too many.

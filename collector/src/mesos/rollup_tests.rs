@@ -134,6 +134,49 @@ fn gaps_and_counters_that_begin_anew_are_no_use() {
     assert_eq!(of("mem_rss_bytes_max"), ["null", "null"], "what is unknown is not 0");
 }
 
+/// While the agent measures memory only, nobody knows what the processors did: that time is not divided by.
+#[test]
+fn only_time_in_which_something_was_counted_is_covered() {
+    let mut bed = Bed::new();
+    let ids = ids("e", "c1");
+    for sample in 0..=19 {
+        let mut numbers = json!({"mem_rss_bytes": 5, "mem_limit_bytes": 9});
+        if sample < 10 {
+            numbers["cpus_user_time_secs"] = (sample * 3).into();
+            numbers["cpus_system_time_secs"] = 0.into();
+        }
+        bed.write(&ids, START + 15 * SECOND * sample, &numbers);
+    }
+    bed.rollups.end(&ids, &mut bed.files, bed.now).expect("written");
+    let window = &bed.windows(&ids)[0];
+    assert_eq!(
+        (&window["covered_secs"], &window["cpus_user_time_secs_delta"]),
+        (&json!(135), &json!(27))
+    );
+    assert_eq!((&window["gaps"], &window["samples"]), (&json!(1), &json!(20)));
+}
+
+/// A disk that is full while a container goes: its window is written once it can be.
+#[test]
+fn the_last_window_of_what_is_gone_is_not_lost_by_a_failed_write() {
+    let mut bed = Bed::new();
+    let ids = ids("e", "c1");
+    bed.close_idle(true);
+    for sample in 0..3 {
+        bed.write(&ids, START + 15 * SECOND * sample, &used(sample));
+    }
+    // No file can be made under a name that is a directory's.
+    let path = bed.path(&ids, STATS_5M);
+    fs::create_dir(&path).expect("created");
+    let failed = bed.rollups.close_idle(&mut bed.files, |_| false, bed.now);
+    assert!(failed.is_err());
+    fs::remove_dir(&path).expect("removed");
+    bed.close_idle(false);
+    assert_eq!(bed.windows(&ids).len(), 1);
+    bed.close_idle(false);
+    assert_eq!(bed.windows(&ids).len(), 1, "and once");
+}
+
 #[test]
 fn what_is_left_open_is_written_when_the_container_is_silent_or_gone() {
     let mut bed = Bed::new();

@@ -230,7 +230,7 @@ impl Watcher {
         self.events.keep_only(|key| metadata.get(*key).is_some());
         let (rollups, files) = (&mut self.rollups, &mut self.files);
         let closed = rollups.close_idle(files, |ids| exists(&ids.path()), now.monotonic);
-        files.sweep(metadata, exists, now.wall);
+        files.sweep(metadata, |run| exists(run) || rollups.owes(run), now.wall);
         closed.unwrap_or_else(|error| self.write_failed(&error));
         save(metadata, &self.data_dir);
     }

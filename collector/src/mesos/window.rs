@@ -107,7 +107,9 @@ fn between(
     if deltas.iter().flatten().any(|delta| *delta < 0.0) {
         return Err(Broken::Reset);
     }
-    Ok((nanos, deltas))
+    // Where nothing was counted, the time belongs to no increase.
+    let is_counted = deltas.iter().any(Option::is_some);
+    Ok((if is_counted { nanos } else { 0 }, deltas))
 }
 
 impl Window {
