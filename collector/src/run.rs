@@ -125,10 +125,7 @@ impl Loop {
     /// What keeps lines from being sent until somebody does something about it, in words.
     pub(crate) fn trouble(&self) -> Option<String> {
         let refused = self.refused()?;
-        Some(format!(
-            "a single line is too large to be sent, and all others wait: {}",
-            refused.reason
-        ))
+        Some(format!("a batch is too large to be sent, and all others wait: {}", refused.reason))
     }
 
     fn refused(&self) -> Option<&Refused> {

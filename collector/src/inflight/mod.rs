@@ -56,13 +56,14 @@ pub(crate) struct InFlight {
     resend_after_max: Duration,
 }
 
-/// A single line that the transport refuses as too large: what is behind it waits.
+/// What the transport refuses as too large and cannot be divided, mostly a single line: what is behind it
+/// waits.
 #[derive(Debug)]
 pub(crate) struct Refused {
     tag: u64,
     /// Bytes of the message.
     pub bytes: usize,
-    /// Who refuses it, and the way out.
+    /// Why it cannot be divided, who refuses it, and the way out.
     pub reason: String,
 }
 

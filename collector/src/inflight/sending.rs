@@ -133,22 +133,23 @@ impl InFlight {
             tracing::warn!(batch = number, bytes, "a batch is sent in parts: {error}");
             return;
         }
-        self.refused = Some(Refused { tag, bytes, reason: error.to_string() });
-        if let Some(message) = self.message(number, at) {
-            message.failed(number, error, now, pause, metrics);
-        }
+        let Some(message) = self.message(number, at) else { return };
+        message.failed(number, error, now, pause, metrics);
+        let why = message.indivisible.clone().unwrap_or_default();
+        self.refused = Some(Refused { tag, bytes, reason: format!("{why}: {error}") });
     }
 
     /// Puts parts in the place of a message; `false` if it has none.
     fn divide(&mut self, number: u64, at: usize, metrics: &Metrics) -> bool {
-        let Some(message) = self.message(number, at).filter(|message| !message.is_single) else {
+        let Some(message) =
+            self.message(number, at).filter(|message| message.indivisible.is_none())
+        else {
             return false;
         };
         let parts = match split(message.bytes.clone()) {
             Ok(parts) => parts,
             Err(error) => {
-                message.is_single = true;
-                tracing::debug!(batch = number, "a message is not divided: {error}");
+                message.indivisible = Some(error.to_string());
                 return false;
             }
         };

@@ -31,8 +31,8 @@ pub(super) struct Message {
     pub(super) bytes: Bytes,
     pub(super) state: State,
     pub(super) failures: u32,
-    /// Whether it turned out that there is nothing in it to be divided.
-    pub(super) is_single: bool,
+    /// Why it cannot be divided, once that was tried.
+    pub(super) indivisible: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,7 +99,7 @@ impl Sent {
 impl Message {
     pub(super) fn new(tag: u64, bytes: Bytes) -> Self {
         let state = State::Waiting(Duration::ZERO);
-        Self { tag, bytes, state, failures: 0, is_single: false }
+        Self { tag, bytes, state, failures: 0, indivisible: None }
     }
 
     /// It is sent again after a pause that grows with each failure.
@@ -120,12 +120,13 @@ impl Message {
             return;
         }
         let failures = self.failures;
-        if self.is_single {
+        if let Some(why) = &self.indivisible {
             tracing::error!(
+                batch = number,
                 failures,
                 ?pause,
-                "a single line is too large for the transport; it is sent again, and nothing behind it \
-                 before it is stored: {error}"
+                "a batch is too large for the transport and cannot be divided ({why}); it is sent again, and \
+                 nothing behind it before it is stored: {error}"
             );
         } else {
             tracing::warn!(

@@ -24,9 +24,9 @@ const PIECE_BYTES: usize = 24;
 pub(super) enum SplitError {
     #[error("it holds a single line")]
     SingleLine,
-    #[error("it cannot be read")]
+    #[error("it cannot be read: {0}")]
     Decode(#[from] DecodeError),
-    #[error("its parts keep no limits")]
+    #[error("its parts do not keep the limits: {0}")]
     Push(#[from] PushError),
 }
 
