@@ -227,6 +227,10 @@ impl Intake<'_> {
         self.tree.waits_no_more(node, &key);
         match self.open(node, listing, &named.name) {
             Ok(Some(file)) if opened.iter().all(|(_, known)| known.key() != file.key()) => {
+                if file.key() != key {
+                    // Another one has its name by now: it has another, or none.
+                    self.vanished.push((source.clone(), named.facts));
+                }
                 if !self.streams.open.contains_key(&file.key()) {
                     let mut file = file;
                     if let Some(settled) = settled {
