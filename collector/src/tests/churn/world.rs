@@ -41,7 +41,7 @@ impl World {
     }
 
     fn wait(&mut self, time: Duration) {
-        self.written.iter_mut().for_each(|one| one.writer = None);
+        self.written.iter_mut().for_each(Written::close);
         // An unterminated line that is read once more is in no checkpoint before it has ended.
         if self.is_up && self.settle(time) && time >= LINES_END_AFTER {
             self.written.iter_mut().for_each(Written::recorded);
@@ -106,7 +106,7 @@ impl World {
         let is_up = self.is_up;
         match action {
             Action::Append(stream, ends) => self.written[*stream].append(&self.f, ends),
-            Action::Close(stream) => self.written[*stream].writer = None,
+            Action::Close(stream) => self.written[*stream].close(),
             Action::Rotate(stream) => self.written[*stream].rotate(&self.f),
             Action::Truncate(stream) => {
                 let one = &self.written[*stream];
@@ -195,7 +195,7 @@ impl World {
             return;
         }
         if age == 0 {
-            one.writer = None;
+            one.close();
             one.files.iter_mut().flatten().for_each(|file| file.is_copy = false);
             one.leave_copies(0);
         } else if one.is_emptied {
@@ -227,8 +227,6 @@ impl World {
         for _ in 0..3 {
             self.wait(Duration::from_secs(20));
         }
-        // A child that another test forks holds our writers' files for a moment: who writes is asked again.
-        self.wait(Duration::from_secs(1200));
     }
 
     pub(super) fn tally(mut self) -> Tally {

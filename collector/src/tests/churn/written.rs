@@ -3,8 +3,11 @@
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::Write;
+use std::os::fd::AsRawFd;
+use std::time::Duration;
 
 use super::super::fixture::{Fixture, RUN};
+use crate::sys::{self, Writers};
 
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Token {
@@ -26,6 +29,8 @@ impl Token {
     }
 }
 
+/// How often a closed file is asked about, a millisecond apart.
+const CLOSED_TRIES: u32 = 10_000;
 /// `<0000>`.
 const TOKEN_BYTES: usize = 6;
 
@@ -79,6 +84,22 @@ impl Written {
         writer.write_all(bytes.as_bytes()).expect("write");
     }
 
+    /// Closes the file that is written. A child that another test forks has it too until it executes its
+    /// program: so long is waited, as the collector's hours pass within milliseconds.
+    pub(super) fn close(&mut self) {
+        let Some(writer) = self.writer.take() else { return };
+        let reader = File::open(format!("/proc/self/fd/{}", writer.as_raw_fd())).expect("open");
+        drop(writer);
+        let closed = (0..CLOSED_TRIES).find(|_| {
+            let is_closed = sys::writers(&reader) != Writers::Some;
+            if !is_closed {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            is_closed
+        });
+        assert!(closed.is_some(), "somebody else keeps the file open");
+    }
+
     /// Makes room for a new file of age 1.
     fn shift(&mut self, f: &Fixture) {
         for age in (1..self.files.len()).rev().filter(|age| self.files[*age].is_some()) {
@@ -90,7 +111,7 @@ impl Written {
     }
 
     pub(super) fn rotate(&mut self, f: &Fixture) {
-        self.writer = None;
+        self.close();
         if self.files[0].is_none() {
             return;
         }
