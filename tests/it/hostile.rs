@@ -150,6 +150,17 @@ fn write_good_lines(sandbox: &Path) -> std::thread::JoinHandle<()> {
     })
 }
 
+/// The most memory in bytes, and the most files, that a node had until a writer was done.
+fn highest_until(node: &Node, writer: std::thread::JoinHandle<()>) -> (u64, usize) {
+    let mut highest = (0, 0);
+    while !writer.is_finished() {
+        highest = (highest.0.max(node.rss_anon()), highest.1.max(node.open_files()));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    writer.join().unwrap();
+    highest
+}
+
 #[test]
 fn what_tasks_put_into_sandboxes_harms_nobody_else() {
     let hostile = Hostile::new();
@@ -157,12 +168,7 @@ fn what_tasks_put_into_sandboxes_harms_nobody_else() {
     put_what_is_too_much(&hostile);
     let node = hostile.node();
     let writer = write_good_lines(&hostile.sandbox("good"));
-    let mut highest = (0, 0);
-    while !writer.is_finished() {
-        highest = (highest.0.max(node.rss_anon()), highest.1.max(node.open_files()));
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    writer.join().unwrap();
+    let mut highest = highest_until(&node, writer);
     let count = |container: &str| node.count(&format!(r#"{{container="{container}"}}"#));
     eventually("good lines", || count("good"), |n| *n == u64::from(GOOD_LINES));
     eventually("rotated files", || count("many"), |n| *n == 3_000);
@@ -252,12 +258,7 @@ fn a_sandbox_of_too_many_containers_harms_nobody_else() {
     let writer = write_good_lines(&hostile.sandbox("good"));
     let nested = hostile.sandbox("pod/containers/web");
     std::fs::write(nested.join("stdout"), "of a pod\n").unwrap();
-    let mut highest = (0, 0);
-    while !writer.is_finished() {
-        highest = (highest.0.max(node.rss_anon()), highest.1.max(node.open_files()));
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    writer.join().unwrap();
+    let highest = highest_until(&node, writer);
     let count = |container: &str| node.count(&format!(r#"{{container="{container}"}}"#));
     eventually("good lines", || count("good"), |n| *n == u64::from(GOOD_LINES));
     eventually("a pod's line", || count("pod.web"), |n| *n == 1);
