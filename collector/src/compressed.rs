@@ -87,6 +87,8 @@ impl Stream {
         let history = &turn.checkpoints.history;
         let known = known.filter(|known| !known.finished);
         places.extend(known.map(|known| Place::of_progress(known, history)));
+        let begun = turn.checkpoints.begun.of_stream(self.source.id).filter(open);
+        places.extend(begun.map(|begun| Place::begun(begun, history)));
         places
     }
 
@@ -138,6 +140,11 @@ impl Stream {
         }
         let file = &mut self.files[index];
         file.set_copy(Copied::Active(place.of));
+        if !place.is_given {
+            // The store leaves out what it has.
+            self.note_copy(index, turn);
+            return Ok(());
+        }
         file.stand_at(place.offset, place.tail, place.prefix, place.inside_cut);
         let progress = file.progress(self.source.id, StreamClock::default());
         self.note_copy(index, turn);
@@ -170,6 +177,8 @@ impl Stream {
     fn place_in(&self, index: usize, turn: &Turn<'_, '_>) -> Option<Place> {
         let gz = self.files[index].gz.as_ref()?.borrow();
         let history = &turn.checkpoints.history;
-        gz.matches().copied().max_by_key(|place| (!history.has_copy_of(&place.of), place.offset))
+        let key = |place: &Place| (!history.has_copy_of(&place.of), place.is_given, place.offset);
+        let is_free = |place: &&Place| place.is_given || !history.has_copy_of(&place.of);
+        gz.matches().filter(is_free).copied().max_by_key(key)
     }
 }

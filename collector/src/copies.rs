@@ -114,7 +114,11 @@ impl Stream {
             return Ok(None);
         }
         if !is_copy(&self.files[index], &self.files[original])? {
-            self.files[index].copy = Copied::No;
+            // Truncated while they were compared, the original tells nothing.
+            self.observe(original, turn)?;
+            if self.files[original].ended.is_empty() {
+                self.files[index].copy = Copied::No;
+            }
             return Ok(None);
         }
         if let Some(at) = self.being_written(index, turn) {

@@ -28,6 +28,9 @@ pub(crate) struct Place {
     pub tail: TailHash,
     pub prefix: PrefixHash,
     pub inside_cut: bool,
+    /// Whether all up to the offset is acknowledged or was given by another file, and not only known to
+    /// have been sent.
+    pub is_given: bool,
     matches: bool,
 }
 
@@ -37,11 +40,16 @@ impl Place {
         let own = GenerationRef { file: progress.file, truncations: progress.truncations };
         let of = history.held_in(&own);
         let Progress { offset, tail, prefix, inside_cut, .. } = *progress;
-        Self { of, offset, tail, prefix, inside_cut, matches: false }
+        Self { of, offset, tail, prefix, inside_cut, is_given: true, matches: false }
+    }
+
+    /// What was sent of a file, and maybe stored, and not acknowledged.
+    pub(crate) fn begun(progress: &Progress, history: &History) -> Self {
+        Self { is_given: false, ..Self::of_progress(progress, history) }
     }
 
     pub(crate) fn new(of: GenerationRef, offset: u64, tail: TailHash, prefix: PrefixHash) -> Self {
-        Self { of, offset, tail, prefix, inside_cut: false, matches: false }
+        Self { of, offset, tail, prefix, inside_cut: false, is_given: true, matches: false }
     }
 }
 

@@ -88,6 +88,8 @@ pub(crate) struct Loop {
     flushed_bytes: u64,
     /// Names that could not be written are not tried again before this moment (monotonic).
     names_due: Duration,
+    /// When it is tried again to write which files were begun.
+    begun_due: Duration,
     lag: Lag,
     lag_bytes: u64,
     /// Streams that are still to be checked in this sweep.

@@ -1,6 +1,7 @@
 //! One open log file: what it is, how far it was read, and whether it may still grow.
 
 mod generations;
+mod marks;
 mod probe;
 
 use std::cell::RefCell;
@@ -22,6 +23,7 @@ use crate::tail_hash::{PrefixHash, TailHash};
 use crate::why::{Decisions, Waits};
 
 pub(crate) use generations::{Copied, Ended, Observed};
+pub(crate) use marks::Marks;
 use probe::Probe;
 
 /// A file of a stream, held open: its descriptor stays good through renames and deletion.
@@ -66,6 +68,8 @@ pub(crate) struct TailFile {
     pub tail: TailHash,
     /// The first bytes up to `read_to`.
     pub prefix: PrefixHash,
+    /// Where it was read up to before.
+    marks: Marks,
     /// How it began when nothing of it was handed on: so many bytes, and their hash.
     seen: (u64, PrefixHash),
     /// All bytes up to `read_to` are zeros that nobody wrote.
@@ -112,6 +116,7 @@ impl TailFile {
             inside_cut: false,
             tail: TailHash::start(),
             prefix: PrefixHash::of(&[]),
+            marks: Marks::default(),
             seen: (0, PrefixHash::of(&[])),
             in_hole: true,
             caught_up: false,
@@ -193,6 +198,13 @@ impl TailFile {
     /// remembered.
     pub(crate) fn note_prefix(&mut self, start: &[u8]) {
         self.prefix = PrefixHash::of(start);
+    }
+
+    /// Everything before an offset was handed on, and this lies before it.
+    pub(crate) fn move_to(&mut self, offset: u64, tail: TailHash) {
+        self.read_to = offset;
+        self.tail = tail;
+        self.marks.push(offset, tail, &self.facts);
     }
 
     /// Looks whether the file has a name and how long it is; what else happened to it is left for

@@ -23,6 +23,11 @@ impl TailHash {
         Self { bytes: tail.len() as u16, hash: xxh3_64(tail) }
     }
 
+    /// What [`Self::of`] gave at an offset, of which only the hash was kept.
+    pub(crate) fn at(offset: u64, hash: u64) -> Self {
+        Self { bytes: offset.min(TAIL_BYTES as u64) as u16, hash }
+    }
+
     /// The hash at offset 0.
     pub(crate) fn start() -> Self {
         Self::of(&[])

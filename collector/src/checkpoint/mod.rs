@@ -3,8 +3,9 @@
 //! The file `checkpoints` is a header and then records, each the newest word on its file. It is
 //! never refused: a damaged or torn record costs that record, whose file is then read again from an
 //! older offset; the store removes what it already holds. Beside it `generations` keeps what names the
-//! bytes ([`History`]).
+//! bytes ([`History`]), and `begun` of which files no checkpoint tells yet ([`Begun`]).
 
+mod begun;
 mod history;
 mod record;
 mod record_log;
@@ -15,6 +16,8 @@ use std::path::Path;
 
 use sawlog_transport::{FileIdentity, StreamId};
 
+pub(crate) use begun::Begun;
+use begun::tells_of;
 pub(crate) use history::{Before, GenerationRef, History};
 pub(crate) use record::{Progress, StreamClock};
 use record::{RECORD_BYTES, decode, encode};
@@ -50,6 +53,7 @@ struct Entry {
 pub(crate) struct Checkpoints {
     log: RecordLog<RECORD_BYTES>,
     pub history: History,
+    pub begun: Begun,
     entries: HashMap<FileIdentity, Entry>,
     /// The newest clock of each stream, with its sequence.
     clocks: HashMap<StreamId, (u64, StreamClock)>,
@@ -64,7 +68,7 @@ pub(crate) struct Checkpoints {
 }
 
 impl Checkpoints {
-    /// Opens `checkpoints` and `generations` in `data_dir`, or begins them.
+    /// Opens `checkpoints`, `generations` and `begun` in `data_dir`, or begins them.
     ///
     /// # Errors
     /// A file cannot be read or created. Damaged content is no error.
@@ -72,10 +76,12 @@ impl Checkpoints {
         let Opened { log, records, damaged } =
             RecordLog::open(&data_dir.join("checkpoints"), MAGIC)?;
         let history = History::open(data_dir)?;
+        let begun = Begun::open(data_dir)?;
         let mut this = Self {
             log,
-            damaged: damaged + history.damaged(),
+            damaged: damaged + history.damaged() + begun.damaged(),
             history,
+            begun,
             entries: HashMap::new(),
             clocks: HashMap::new(),
             inodes: HashMap::new(),
@@ -97,6 +103,7 @@ impl Checkpoints {
     }
 
     fn put(&mut self, progress: Progress, seen_at: i64) {
+        self.begun.settle(&progress);
         self.sequence += 1;
         let entry = Entry { progress, sequence: self.sequence, seen_at };
         self.entries.insert(progress.file, entry);
@@ -109,6 +116,7 @@ impl Checkpoints {
     pub(crate) fn refuse_writes(&mut self, refuse: bool) {
         self.log.refuse_writes(refuse);
         self.history.refuse_writes(refuse);
+        self.begun.refuse_writes(refuse);
     }
 
     /// Records that were damaged when the file was opened.
@@ -126,6 +134,16 @@ impl Checkpoints {
     pub(crate) fn is_finished_since(&self, file: &FileIdentity, modified: i64) -> bool {
         let entry = self.entries.get(file);
         entry.is_some_and(|entry| entry.progress.finished && modified < entry.seen_at)
+    }
+
+    /// Files are about to be sent up to here; of those of which no checkpoint tells, it is remembered.
+    /// Durable after the next flush of [`Begun`].
+    pub(crate) fn note_begun(&mut self, progress: &[Progress], now: i64) {
+        for one in progress.iter().filter(|one| one.offset > 0) {
+            if !self.get(&one.file).is_some_and(|known| tells_of(known, one)) {
+                self.begun.note(one, now);
+            }
+        }
     }
 
     /// What a stream's times were when it was last acknowledged.

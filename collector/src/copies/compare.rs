@@ -35,6 +35,29 @@ pub(super) fn may_still_hold(copy: &TailFile, ended: &Ended) -> io::Result<bool>
     Ok(!is_long || !is_known || copy.begins_with(ended.read_to, ended.prefix)?)
 }
 
+/// Whether a file is a copy of a generation that was made before the last of it was written, which was read
+/// all the same, and then was truncated away with the rest.
+///
+/// Files may begin alike for long. But a copy that was made when the original was longer already is none
+/// of this one: so it is with the copies of all that the file held later.
+pub(super) fn is_earlier_copy(copy: &TailFile, ended: &Ended) -> io::Result<bool> {
+    let size = copy.facts.size;
+    let Some((offset, tail)) = ended.marks.within(size) else { return Ok(false) };
+    // It tells of the copy's making only while nobody has written it anew since.
+    let birth_time = copy.key().birth_time;
+    let is_untouched = copy.gz.is_none() && copy.truncations == 0;
+    // Less is compared only if it is all there is.
+    let is_enough = offset == size || offset >= COMPARED_BYTES;
+    let may_be = size < ended.read_to
+        && is_untouched
+        && is_enough
+        && ended.marks.may_be_written_after(size, birth_time);
+    let is_long = offset >= PREFIX_BYTES as u64;
+    Ok(may_be
+        && copy.holds(offset, tail)?
+        && (!is_long || copy.begins_with(offset, ended.prefix)?))
+}
+
 /// Whether all of a file is in another one, as far as its beginning and its end tell.
 pub(super) fn is_copy(copy: &TailFile, original: &TailFile) -> io::Result<bool> {
     let size = copy.facts.size;

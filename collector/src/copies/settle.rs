@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sawlog_transport::run::{Piece, PieceKind};
 
-use super::compare::{may_be_copy, may_still_hold};
+use super::compare::{is_earlier_copy, may_be_copy, may_still_hold};
 use crate::checkpoint::StreamClock;
 use crate::identity::InodeKey;
 use crate::stream::{Stream, Turn};
@@ -32,7 +32,7 @@ impl Stream {
         index: usize,
         turn: &mut Turn<'_, '_>,
     ) -> io::Result<Option<Duration>> {
-        let ended = self.files[index].ended[0];
+        let ended = self.files[index].ended[0].clone();
         let now = turn.reader.now.monotonic;
         let mut at = index;
         let mut given_to = ended.read_to;
@@ -105,14 +105,26 @@ impl Stream {
         let (seen, start) =
             if ended.read_to == 0 { ended.seen } else { (ended.read_to, ended.prefix) };
         let start_known = seen > 0;
-        for (at, file) in self.files.iter().enumerate() {
-            let may_be = file.copy == Copied::Unknown
+        let may_be = |file: &TailFile| {
+            file.copy == Copied::Unknown
                 && file.read_to == 0
                 && file.facts.size > 0
-                // Of what nothing is known but a size, at least that tells.
-                && (start_known || file.facts.size >= ended.size_seen)
-                && may_be_copy(file, &self.files[index]);
-            if may_be && file.holds(ended.read_to, ended.tail)? && file.begins_with(seen, start)? {
+                && may_be_copy(file, &self.files[index])
+        };
+        let new = || self.files.iter().enumerate().filter(|(_, file)| may_be(file));
+        for (at, file) in new() {
+            // Of what nothing is known but a size, at least that tells.
+            let is_known = start_known || file.facts.size >= ended.size_seen;
+            if is_known
+                && file.holds(ended.read_to, ended.tail)?
+                && file.begins_with(seen, start)?
+            {
+                return Ok(Some(at));
+            }
+        }
+        // One that was read further than its copy goes.
+        for (at, file) in new() {
+            if is_earlier_copy(file, ended)? {
                 return Ok(Some(at));
             }
         }

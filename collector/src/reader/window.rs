@@ -67,8 +67,7 @@ impl Reader<'_> {
             // As long as it is remembered, what lies before the position begins with the file.
             file.note_prefix(behind);
         }
-        file.tail = TailHash::of(behind);
         file.in_hole = false;
-        file.read_to += consumed as u64;
+        file.move_to(file.read_to + consumed as u64, TailHash::of(behind));
     }
 }

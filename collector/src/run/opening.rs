@@ -92,6 +92,7 @@ impl Loop {
             flushed_at: now.monotonic,
             flushed_bytes: metrics.acked_bytes.get(),
             names_due: now.monotonic,
+            begun_due: now.monotonic,
             lag: Lag::default(),
             lag_bytes: 0,
             unchecked: VecDeque::new(),

@@ -6,6 +6,7 @@ use std::io;
 use sawlog_transport::FileIdentity;
 
 use super::Loop;
+use crate::batcher::Encoded;
 use crate::clock::Now;
 
 impl Loop {
@@ -47,6 +48,21 @@ impl Loop {
             );
         }
         false
+    }
+
+    /// Writes down which files are sent for the first time, as far as it can: who cannot know that of a
+    /// compressed file after a crash sends a few lines twice, who waits for it sends nothing.
+    pub(super) fn write_begun(&mut self, batches: &[Encoded], now: Now) {
+        for batch in batches {
+            self.checkpoints.note_begun(&batch.progress, now.wall);
+        }
+        if !self.checkpoints.begun.is_changed() || now.monotonic < self.begun_due {
+            return;
+        }
+        if let Err(error) = self.checkpoints.begun.flush(now.wall) {
+            self.begun_due = now.monotonic + self.config.checkpoint_every;
+            self.checkpoint_failed(&error);
+        }
     }
 
     pub(super) fn compact_checkpoints(&mut self, now: Now) {

@@ -1,6 +1,7 @@
 //! Batches on their way out, and acknowledgements on their way in.
 
 use super::Loop;
+use crate::batcher::Encoded;
 use crate::clock::Now;
 
 /// Checkpoints are written early when so large a part of what may be in flight was acknowledged: that
@@ -43,7 +44,7 @@ impl Loop {
         }
         // What was pushed before had its names; the spool must get on, lest it keep the disk full.
         if is_named {
-            self.push_encoded();
+            self.push_encoded(now);
         }
         // Who is first gets what room a full transport has: both get on.
         if self.spool_first {
@@ -56,9 +57,16 @@ impl Loop {
         self.spool_first = !self.spool_first;
     }
 
-    pub(super) fn push_encoded(&mut self) {
-        while let Some(batch) = self.batcher.take() {
+    pub(super) fn push_encoded(&mut self, now: Now) {
+        for batch in self.take_encoded(now) {
             self.in_flight.push(batch);
         }
+    }
+
+    /// The batches that are to be sent, once it is written down what nothing else would tell of them.
+    pub(super) fn take_encoded(&mut self, now: Now) -> Vec<Encoded> {
+        let batches: Vec<Encoded> = std::iter::from_fn(|| self.batcher.take()).collect();
+        self.write_begun(&batches, now);
+        batches
     }
 }

@@ -81,12 +81,12 @@ impl Loop {
         self.is_spilling = self.pinned.unread() > self.spill_until();
         if self.is_spilling {
             self.batcher.close();
-            self.push_encoded();
+            self.push_encoded(now);
             self.read_deleted(now);
             self.batcher.close();
             // Else they wait where they are, and go the way of all batches.
             if self.write_names(now) {
-                while let Some(batch) = self.batcher.take() {
+                for batch in self.take_encoded(now) {
                     self.in_flight.push_spilled(batch);
                 }
             }

@@ -69,6 +69,7 @@ impl Stream {
         }
     }
 
+    /// Whether a file is the copy of what was truncated away: that is not accounted for yet, and then read
     /// The files that are read and acknowledged to their ends, with their sizes.
     pub(crate) fn drained(&self, checkpoints: &Checkpoints) -> Vec<(InodeKey, u64)> {
         let is_drained =

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sawlog_transport::GenerationId;
 
-use super::{Probe, TailFile};
+use super::{Marks, Probe, TailFile};
 use crate::checkpoint::{Before, GenerationRef, History, Progress};
 use crate::identity::facts;
 use crate::tail_hash::{Held, PREFIX_BYTES, PrefixHash, TAIL_BYTES, TailHash};
@@ -23,7 +23,7 @@ pub(crate) enum Copied {
 }
 
 /// A generation whose bytes are no longer in its file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Ended {
     pub of: GenerationRef,
     pub generation: GenerationId,
@@ -34,6 +34,8 @@ pub(crate) struct Ended {
     pub inside_cut: bool,
     pub tail: TailHash,
     pub prefix: PrefixHash,
+    /// Where it was read up to before.
+    pub marks: Marks,
     /// How it began, if nothing of it was handed on: so many bytes, and their hash.
     pub seen: (u64, PrefixHash),
     pub size_seen: u64,
@@ -151,10 +153,9 @@ impl TailFile {
         prefix: PrefixHash,
         inside_cut: bool,
     ) {
-        self.read_to = offset;
+        self.move_to(offset, tail);
         self.scanned_to = offset;
         self.inside_cut = inside_cut;
-        self.tail = tail;
         self.prefix = prefix;
         self.judged = offset > 0;
         self.in_hole = offset == 0;
@@ -201,12 +202,14 @@ impl TailFile {
                 inside_cut: self.inside_cut,
                 tail: self.tail,
                 prefix: self.prefix,
+                marks: std::mem::take(&mut self.marks),
                 seen: self.seen,
                 size_seen: self.size_seen.max(self.read_to),
                 since: now,
                 listings: 0,
             });
         }
+        self.marks = Marks::default();
         self.truncations += 1;
         // It may be overwritten with the next copy.
         self.copy = Copied::Unknown;
@@ -303,6 +306,7 @@ fn ended_at_checkpoint(
         inside_cut: progress.inside_cut,
         tail: progress.tail,
         prefix: progress.prefix,
+        marks: Marks::default(),
         seen: before.start,
         size_seen: before.size.max(progress.offset),
         since,

@@ -5,7 +5,7 @@
 //! What is written are tokens, each with a number of its own. Nobody can know of a token that was
 //! destroyed before the collector looked, while it was down, or before what it had read of it was
 //! acknowledged by the time it was killed. And what was stored, but is in no checkpoint, is not
-//! known again in a copy under another name; neither is it if its original was deleted at once. How
+//! known again in a copy; neither is it if its original was deleted at once. How
 //! much of the whole such exemptions are, and that the histories do reach what they are about, is
 //! checked too.
 //!

@@ -1,9 +1,11 @@
 //! Rotated files that were compressed: what was read of their originals is known again, by content.
 
-use std::process::Command;
+use std::fs::File;
+use std::io::Write;
 use std::time::Duration;
 
 use super::fixture::{Fixture, RUN};
+use super::store::Mode;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -13,8 +15,13 @@ fn out(suffix: &str) -> String {
 
 /// As `gzip` does it: the compressed file is there before the original goes.
 fn gzip(f: &Fixture, suffix: &str) {
-    let done = Command::new("gzip").arg(f.path(&out(suffix))).status().expect("gzip runs");
-    assert!(done.success());
+    let path = f.path(&out(suffix));
+    let content = std::fs::read(&path).expect("read");
+    let to = File::create(f.path(&out(&format!("{suffix}.gz")))).expect("create");
+    let mut encoder = flate2::write::GzEncoder::new(to, flate2::Compression::default());
+    encoder.write_all(&content).expect("write");
+    encoder.finish().expect("finish");
+    std::fs::remove_file(&path).expect("remove");
 }
 
 fn lines(tag: &str, count: usize) -> String {
@@ -75,6 +82,77 @@ fn a_compressed_file_of_which_nothing_is_known_is_read_whole_and_only_once() {
     f.restart();
     f.wait(20 * SECOND);
     assert_eq!(f.metrics.read_bytes.get(), read, "it is known to be finished");
+}
+
+/// Killed before anything was acknowledged: no checkpoint tells of the file, and yet the store has of it.
+#[test]
+fn what_was_sent_of_a_file_without_a_checkpoint_is_known_again_in_its_compressed_form() {
+    for is_spread in [false, true] {
+        let mut f = Fixture::new();
+        let (a, b, unread) = (lines("A", 60), lines("B", 60), lines("U", 7));
+        f.recorder.set(Mode::Hold);
+        f.append(&out(""), if is_spread { &a } else { "" });
+        f.pump();
+        f.append(&out(""), if is_spread { b.clone() } else { a.clone() + &b });
+        f.pump();
+        assert_eq!(f.stdout(), expected(&[&a, &b]), "stored and not acknowledged");
+        f.kill();
+        f.append(&out(""), &unread);
+        f.rename(&out(""), &out(".1"));
+        gzip(&f, ".1");
+        f.recorder.set(Mode::Acknowledge);
+        f.append(&out(""), lines("new", 3));
+        f.start();
+        f.wait(20 * SECOND);
+        f.restart();
+        f.wait(20 * SECOND);
+        assert_eq!(f.stdout(), expected(&[&a, &b, &unread, &lines("new", 3)]));
+        assert_eq!(f.duplicates() as usize, a.len() + b.len(), "it comes under its own name");
+        f.assert_nothing_lost();
+    }
+}
+
+/// The file that was begun is gone, and the one that is found began as it did.
+#[test]
+fn a_compressed_file_that_begins_like_one_that_was_sent_is_another_one() {
+    for same in [1, 25, 60] {
+        let mut f = Fixture::new();
+        let (banner, a, b) = (lines("same", same), lines("A", 60), lines("B", 80));
+        f.recorder.set(Mode::Hold);
+        f.append(&out(""), banner.clone() + &a);
+        f.pump();
+        f.kill();
+        f.remove(&out(""));
+        f.append(&out(""), banner.clone() + &b);
+        f.rename(&out(""), &out(".1"));
+        gzip(&f, ".1");
+        f.recorder.set(Mode::Acknowledge);
+        f.start();
+        f.wait(20 * SECOND);
+        assert_eq!(f.stdout(), expected(&[&banner, &a, &banner, &b]));
+    }
+}
+
+/// Two files of which the same was sent: the second is not taken for the first.
+#[test]
+fn only_one_compressed_file_is_what_was_sent() {
+    let mut f = Fixture::new();
+    let (a, b, c) = (lines("A", 60), lines("B", 5), lines("C", 5));
+    f.recorder.set(Mode::Hold);
+    f.append(&out(""), &a);
+    f.pump();
+    f.kill();
+    f.append(&out(""), &b);
+    f.rename(&out(""), &out(".2"));
+    gzip(&f, ".2");
+    f.append(&out(".1"), a.clone() + &c);
+    gzip(&f, ".1");
+    f.recorder.set(Mode::Acknowledge);
+    f.start();
+    f.wait(20 * SECOND);
+    let found = f.stdout();
+    assert_eq!(found.len(), 60 + 5 + 60 + 5);
+    assert!(expected(&[&b, &c]).iter().all(|line| found.contains(line)));
 }
 
 /// `copytruncate` and `compress` together, while nobody looks.

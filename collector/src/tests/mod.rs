@@ -8,6 +8,7 @@ mod formats;
 mod hostile;
 mod idle;
 mod journal;
+mod live_copies;
 mod metadata;
 mod model;
 mod newest_clock;

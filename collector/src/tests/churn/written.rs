@@ -55,7 +55,7 @@ pub(super) struct OneFile {
     pub gz: bool,
     /// It was copied from the file that is written, and is younger.
     pub is_copy: bool,
-    /// It is not the file to which its tokens were written.
+    /// Its tokens were written to another file, of which it is no compressed form.
     pub is_foreign: bool,
 }
 
@@ -179,18 +179,17 @@ impl Written {
         let Some(file) = self.files[age].as_mut().filter(|file| !file.gz) else {
             return false;
         };
-        (file.gz, file.is_foreign) = (true, true);
+        file.gz = true;
         let content = std::fs::read(f.path(&from)).expect("read");
         let to = File::create(f.path(&self.path(age))).expect("create");
         let mut encoder = flate2::write::GzEncoder::new(to, flate2::Compression::fast());
         encoder.write_all(&content).expect("write");
         encoder.finish().expect("finish");
         f.remove(&from);
-        self.leave_unrecorded(age);
         true
     }
 
-    /// What is in no checkpoint is not known again in another file than that to which it was written.
+    /// What is in no checkpoint is not known again in a copy.
     fn leave_unrecorded(&mut self, age: usize) {
         for number in self.files[age].iter().flat_map(|file| &file.tokens) {
             let token = &mut self.tokens[*number];
