@@ -7,7 +7,7 @@ use sawlog_transport::StreamId;
 
 use super::Loop;
 use crate::clock::Now;
-use crate::discover::{Change, NodeId, Rescan};
+use crate::discover::{Change, Close, NodeId, Rescan};
 use crate::intake::Intake;
 use crate::relabel;
 use crate::schedule::Class;
@@ -103,8 +103,13 @@ impl Loop {
         });
         match (file, id) {
             (Some(file), Some(id)) => {
-                if *closed {
-                    file.closed_by_a_writer();
+                match closed {
+                    Close::No => {}
+                    Close::Perhaps => file.doubt_writers(),
+                    Close::Yes => {
+                        self.tree.forget_close(*node, name);
+                        file.closed_by_a_writer();
+                    }
                 }
                 self.wake(id, now);
             }
@@ -117,7 +122,7 @@ impl Loop {
         if let Some(stream) = self.streams.by_id.get_mut(&id) {
             for file in &mut stream.files {
                 file.name = None;
-                file.closed_by_a_writer();
+                file.doubt_writers();
             }
             stream.listings += 1;
             self.streams.unnamed.insert(id);
