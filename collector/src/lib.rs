@@ -29,6 +29,7 @@ mod identity;
 mod inflight;
 mod intake;
 mod journal;
+mod leases;
 mod line_head;
 mod lines;
 mod loss;

@@ -88,6 +88,8 @@ fn nothing_is_glued(capability: &'static str) {
     task_file(&stdout).write_all(b"whole\n").unwrap();
     let node = setup(dir.path()).capable(dir.path(), capability).start().ready();
     eventually("the newer file's line", || lines(&node, "whole"), |lines| *lines == 1);
+    let is_told = node.log().contains("grant CAP_LEASE");
+    assert_eq!(is_told, capability == WITHOUT_LEASES, "{}", node.log());
     writer.write_all(b" done\n").unwrap();
     drop(writer);
     eventually("the rest of the older one's", || lines(&node, "half done"), |lines| *lines == 1);

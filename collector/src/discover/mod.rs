@@ -4,6 +4,7 @@
 //! a lost event costs time and nothing else.
 
 mod closes;
+mod hot;
 mod listing;
 mod look;
 mod marks;
@@ -25,6 +26,7 @@ use crate::metrics::Metrics;
 use crate::place::{Place, Source};
 pub(crate) use closes::Close;
 use closes::Closes;
+pub(crate) use hot::Hot;
 pub(crate) use listing::Listing;
 pub(crate) use look::Known;
 pub(crate) use marks::Rescan;

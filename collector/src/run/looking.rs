@@ -11,6 +11,7 @@ use crate::discover::{Change, Close, NodeId, Rescan};
 use crate::intake::Intake;
 use crate::relabel;
 use crate::schedule::Class;
+use crate::stream::Stream;
 use crate::tail::TailFile;
 use crate::vanished;
 
@@ -26,6 +27,7 @@ impl Loop {
         for change in self.tree.take_events() {
             self.changed(&change, now);
         }
+        self.look_at_hot(now);
         if let Some(count) = self.rescans.due(now.monotonic) {
             let watched = count.is_multiple_of(RESCANS_WATCHED);
             self.tree.rescan(if watched { Rescan::Changed } else { Rescan::Unwatched });
@@ -101,6 +103,9 @@ impl Loop {
                 |known: &&mut TailFile| known.name.as_ref().is_some_and(|(known, _)| known == name);
             stream.files.iter_mut().find(is_it)
         });
+        if *closed == Close::No {
+            self.hot.told(&mut self.tree, *node, now.monotonic);
+        }
         match (file, id) {
             (Some(file), Some(id)) => {
                 match closed {
@@ -116,6 +121,19 @@ impl Loop {
             // The file was finished and closed, or is new.
             _ => self.tree.mark(*node),
         }
+    }
+
+    /// Wakes the streams that have news in directories of whose writes the kernel does not tell.
+    fn look_at_hot(&mut self, now: Now) {
+        let mut awake = Vec::new();
+        let Self { hot, tree, streams, .. } = self;
+        hot.look(tree, now.monotonic, |id| {
+            let stream = streams.by_id.get(&id);
+            let has_news = stream.is_some_and(Stream::has_news);
+            awake.extend(has_news.then_some(id));
+            has_news
+        });
+        awake.into_iter().for_each(|id| self.wake(id, now));
     }
 
     fn lose_names(&mut self, id: StreamId, now: Now) {

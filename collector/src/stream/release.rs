@@ -99,6 +99,11 @@ impl Stream {
         resting.count() == self.files.len()
     }
 
+    /// Whether a file is not as it was when it was looked at last.
+    pub(crate) fn has_news(&self) -> bool {
+        !self.files.iter().all(TailFile::is_as_observed)
+    }
+
     /// Bytes in the files that are not acknowledged.
     pub(crate) fn lag(&self, checkpoints: &Checkpoints) -> u64 {
         let behind = |file: &TailFile| {

@@ -6,6 +6,7 @@ mod compressed;
 mod fixture;
 mod formats;
 mod hostile;
+mod hot;
 mod idle;
 mod journal;
 mod metadata;
