@@ -14,13 +14,21 @@ const TASK_USER: u32 = 12_345;
 /// Who has these is told by the kernel whether anybody writes a file.
 const WITH_LEASES: &str = "dac_read_search,+lease";
 /// And who has only this is not.
-const WITHOUT_LEASES: &str = "dac_read_search";
+pub(crate) const WITHOUT_LEASES: &str = "dac_read_search";
+
+/// Whether processes can be given single capabilities; says so, loudly, where they cannot.
+pub(crate) fn can_restrict() -> bool {
+    let has_setpriv = std::process::Command::new("setpriv").arg("--version").output().is_ok();
+    let can = rustix::process::geteuid().is_root() && has_setpriv;
+    if !can {
+        eprintln!("SKIPPED: this test needs root and setpriv");
+    }
+    can
+}
 
 /// A sandbox that only its owner and root look into. `None`, loudly, where that cannot be had.
 fn closed_sandbox() -> Option<tempfile::TempDir> {
-    let has_setpriv = std::process::Command::new("setpriv").arg("--version").output().is_ok();
-    if !rustix::process::geteuid().is_root() || !has_setpriv {
-        eprintln!("SKIPPED: this test needs root and setpriv");
+    if !can_restrict() {
         return None;
     }
     let dir = tempfile::tempdir().unwrap();

@@ -10,7 +10,6 @@ pub(crate) struct Load {
     pub dropped_bytes: IntCounterVec,
     pub throttled_streams: IntGauge,
     pub pinned_deleted_bytes: IntGauge,
-    pub unsure_releases: IntCounter,
     pub spool_bytes: IntGauge,
     pub spilled_bytes: IntCounter,
     pub spool_errors: IntCounter,
@@ -43,11 +42,6 @@ impl Load {
             pinned_deleted_bytes: gauge(
                 "pinned_deleted_bytes",
                 "Bytes of deleted files that are held open and not acknowledged",
-            )?,
-            unsure_releases: counter(
-                "unsure_releases_total",
-                "Deleted files that were read to their ends and closed without the system telling whether \
-                 somebody still writes to them (CAP_LEASE is missing, or the file system has no leases)",
             )?,
             spool_bytes: gauge("spool_bytes", "Bytes in the spool that are not delivered")?,
             spilled_bytes: counter("spilled_bytes_total", "Bytes of log files put into the spool")?,

@@ -19,7 +19,7 @@ impl Stream {
                 Finished::Yes => {
                     let file = self.files.remove(index);
                     if file.is_deleted() && file.has_unknown_writers() {
-                        turn.reader.metrics.load.unsure_releases.inc();
+                        turn.reader.metrics.sandboxes.unsure_releases.inc();
                     }
                     if file.read_to > 0 {
                         // What is read of older files from now on does not go on behind this one.

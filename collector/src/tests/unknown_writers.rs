@@ -31,7 +31,7 @@ fn files_open(f: &mut Fixture) -> u64 {
 }
 
 fn unsure(f: &Fixture) -> u64 {
-    f.metrics.load.unsure_releases.get()
+    f.metrics.sandboxes.unsure_releases.get()
 }
 
 #[test]
