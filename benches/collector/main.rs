@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo bench --bench collector                      all of it, 128 MB of each corpus
-//! cargo bench --bench collector -- rate              MB per CPU-second; also `latency`, `idle` (13 minutes)
+//! cargo bench --bench collector -- rate              MB per CPU-second; also `latency`, `watch`, `idle` (13 minutes)
 //! SAWLOG_BENCH_MB=8 cargo bench --bench collector    a smaller size; nothing is judged then
 //! ```
 //!
@@ -27,6 +27,7 @@ mod envelope;
 mod idle;
 mod latency;
 mod rate;
+mod watch;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -51,7 +52,7 @@ fn main() -> ExitCode {
         Err(_) if is_bench => DEFAULT_MB,
         Err(_) => TEST_MB,
     };
-    let parts = ["rate", "idle", "latency"];
+    let parts = ["rate", "idle", "latency", "watch"];
     let named = |part: &str| args.iter().any(|arg| arg == part);
     let wanted = |part: &str| named(part) || !parts.iter().any(|part| named(part));
     let mut verdicts = Verdicts::new(mb >= DEFAULT_MB);
@@ -63,6 +64,9 @@ fn main() -> ExitCode {
     }
     if wanted("latency") {
         latency::measure();
+    }
+    if wanted("watch") {
+        watch::measure(mb >= DEFAULT_MB);
     }
     verdicts.print()
 }
@@ -76,6 +80,7 @@ fn run(task: &str, dir: &Path, rest: &[String]) {
         "idle" => idle::run(dir, rest),
         "alone" => latency::run_alone(dir),
         "beside" => latency::run_beside(dir),
+        "watch" => watch::run(dir, rest),
         other => panic!("no task is called {other}"),
     }
 }

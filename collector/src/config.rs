@@ -72,15 +72,38 @@ pub struct Config {
     pub partial_after: Duration,
     /// The same where the system does not tell whether a file has writers.
     pub partial_after_unknown_writers: Duration,
-    /// How long the unterminated end of a rotated file must stay the same before its line is
-    /// continued in the next file, where the system does not tell whether a file has writers.
+    /// How long the unterminated end of a rotated file must stay the same before it is taken for an
+    /// unfinished line that the next file does not continue: somebody still writes to it, or the system
+    /// does not tell, and nothing says that it was closed.
     pub join_after: Duration,
     /// How long a file stays open after its last change, where it is not known to be finished.
     pub release_after: Duration,
+    /// The same for rotated, moved and deleted files where the system does not tell whether a file
+    /// has writers: one may still have something to say.
+    pub release_after_unknown_writers: Duration,
     /// The pause before a batch that could not be stored is sent again; doubled each time.
     pub resend_after: Duration,
     /// The longest such pause.
     pub resend_after_max: Duration,
+    #[cfg(test)]
+    pub(crate) pretended: Pretended,
+}
+
+/// What tests let the system say.
+#[cfg(test)]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pretended {
+    /// As for a process that may take no leases.
+    pub no_leases: bool,
+    /// What it says of file systems.
+    pub file_system: fn(crate::file_system::Answer) -> crate::file_system::Answer,
+}
+
+#[cfg(test)]
+impl Default for Pretended {
+    fn default() -> Self {
+        Self { no_leases: false, file_system: |answer| answer }
+    }
 }
 
 /// A setting that cannot be used.
@@ -136,8 +159,11 @@ impl Config {
             partial_after_unknown_writers: Duration::from_secs(60),
             join_after: Duration::from_secs(2),
             release_after: Duration::from_secs(10),
+            release_after_unknown_writers: Duration::from_secs(60),
             resend_after: Duration::from_millis(100),
             resend_after_max: Duration::from_secs(5),
+            #[cfg(test)]
+            pretended: Pretended::default(),
         }
     }
 

@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use rustix::fs::{AtFlags, FileType, Mode, Statx, StatxFlags, statx};
 use sawlog_transport::FileIdentity;
 
+use crate::file_system::Answer;
 use crate::sys;
 
 /// In such blocks the system counts what a file has on the disk, whatever the file system's are.
@@ -87,23 +88,28 @@ fn nanos(time: &rustix::fs::StatxTimestamp) -> i64 {
     time.tv_sec.saturating_mul(1_000_000_000).saturating_add(i64::from(time.tv_nsec))
 }
 
-/// The identity that names the file's generations, from its descriptor and its facts.
-pub(crate) fn identify(file: &File, facts: &Facts) -> FileIdentity {
-    FileIdentity {
-        file_system: file_system_of(file, facts),
-        inode: facts.key.inode,
-        inode_generation: sys::inode_generation(file),
-        birth_time: facts.key.birth_time,
-    }
+/// The identities by which the file's generations may be named, from its descriptor, its facts and what
+/// is known of its file system: by the first, unless it is known by another one.
+pub(crate) fn identities(
+    file: &File,
+    facts: &Facts,
+    answer: &Answer,
+) -> impl Iterator<Item = FileIdentity> + use<> {
+    let InodeKey { inode, birth_time, .. } = facts.key;
+    let inode_generation = sys::inode_generation(file);
+    answer.names().map(move |file_system| FileIdentity {
+        file_system,
+        inode,
+        inode_generation,
+        birth_time,
+    })
 }
 
-/// The UUID of the file system of an open file or directory; its device number where it has none.
-pub(crate) fn file_system_of(file: impl AsFd, facts: &Facts) -> [u8; 16] {
-    sys::file_system_uuid(file).unwrap_or_else(|| {
-        let mut device = [0; 16];
-        device[..8].copy_from_slice(&facts.key.device.to_le_bytes());
-        device
-    })
+/// The identity that names the generations of a file that is not known.
+#[cfg(test)]
+pub(crate) fn identify(file: &File, facts: &Facts) -> FileIdentity {
+    let answer = Answer::of(file, facts.key.device);
+    identities(file, facts, &answer).next().expect("a device has a number")
 }
 
 #[cfg(test)]

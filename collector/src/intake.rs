@@ -2,7 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io;
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,9 +17,11 @@ use crate::clock::Now;
 use crate::config::Config;
 use crate::directory;
 use crate::discover::{Listing, Logs, Named, NodeId, Settled, Skipped, Tree};
+use crate::file_system::Answer;
 use crate::foreign_link::is_foreign_link;
 use crate::group::Groups;
-use crate::identity::{Facts, InodeKey, facts, file_system_of, identify};
+use crate::identity::{Facts, InodeKey, facts, identities};
+use crate::mesos_logger;
 use crate::metrics::Metrics;
 use crate::open_files::OpenFiles;
 use crate::order;
@@ -100,10 +104,16 @@ impl Intake<'_> {
         names.dedup();
         let none = Vec::new();
         let mut changed = self.accept(node, opened, &logs, agreed);
+        let closed = self.tree.take_closes(node);
         for log in names {
             let source = listing.place.source(&self.config.host, &listing.path, log);
             self.tree.set_stream(node, log, source.id);
-            if self.name(&source, logs.get(log).unwrap_or(&none)) {
+            if let Some(stream) = self.streams.by_id.get_mut(&source.id)
+                && self.tree.sandbox(node).is_some()
+            {
+                mesos_logger::look_beside(stream, &listing.directory, log);
+            }
+            if self.name(&source, logs.get(log).unwrap_or(&none), &closed) {
                 changed.push(source.id);
             }
         }
@@ -130,10 +140,11 @@ impl Intake<'_> {
             if has_name || is_open || !counted.insert(facts.key) {
                 continue;
             }
-            let file_system = file_system_of(&listing.directory, &facts);
-            let InodeKey { inode, birth_time, .. } = facts.key;
-            let known = self.checkpoints.of_inode(file_system, inode, birth_time);
-            if let Some(piece) = vanished::lost(file_system, &facts, known) {
+            let InodeKey { device, inode, birth_time } = facts.key;
+            let names: Vec<_> = self.file_system(&listing.directory, device).names().collect();
+            let known = |name: &[u8; 16]| self.checkpoints.of_inode(*name, inode, birth_time);
+            let known = names.iter().find_map(known);
+            if let Some(piece) = vanished::lost(names[0], &facts, known) {
                 self.lost.push((source, piece, birth_time != 0));
             }
         }
@@ -313,7 +324,7 @@ impl Intake<'_> {
         if found.kind != FileType::RegularFile {
             return Ok(None);
         }
-        let identity = identify(&file, &found);
+        let identity = self.identify(&file, &found);
         // What was read before was found to be its task's.
         let is_a_tasks = self.tree.sandbox(node).is_some();
         let is_new = self.checkpoints.get(&identity).is_none();
@@ -322,6 +333,8 @@ impl Intake<'_> {
             return Ok(None);
         }
         let mut file = TailFile::new(file, found, identity, self.now);
+        #[cfg(test)]
+        file.pretend_no_leases(self.config.pretended.no_leases);
         file.young = found.key.birth_time > self.started;
         let known = self.checkpoints.get(&identity).copied();
         let opened = known.as_ref().map_or(Decision::Opened, |at| Decision::Resumed(at.offset));
@@ -345,6 +358,21 @@ impl Intake<'_> {
             file.decisions.note(self.now.wall, opened);
         }
         Ok(Some(file))
+    }
+
+    fn file_system(&self, file: impl AsFd, device: u64) -> Answer {
+        let answer = Answer::of(file, device);
+        #[cfg(test)]
+        let answer = (self.config.pretended.file_system)(answer);
+        answer
+    }
+
+    /// The identity by which a file is known; else the best there is.
+    fn identify(&self, file: &File, found: &Facts) -> FileIdentity {
+        let mut all = identities(file, found, &self.file_system(file, found.key.device));
+        let best = all.next().expect("a device has a number");
+        let is_known = |identity: &FileIdentity| self.checkpoints.get(identity).is_some();
+        if is_known(&best) { best } else { all.find(is_known).unwrap_or(best) }
     }
 
     /// Counts an inode number that has another file behind it than when it was read last.
@@ -421,9 +449,9 @@ impl Intake<'_> {
         })
     }
 
-    /// Gives a stream the labels, and its files the names, that they have now; tells whether that may
-    /// bring it on. In a directory of many quiet files, one that comes or goes is no news to the others.
-    fn name(&mut self, source: &Source, named: &[Named]) -> bool {
+    /// Gives a stream the labels, and its files the names, that they have now, and tells them which of
+    /// these names are of files that a writer has closed; tells whether that may bring it on. In a directory of many quiet files, one that comes or goes is no news to the others.
+    fn name(&mut self, source: &Source, named: &[Named], closed: &HashSet<OsString>) -> bool {
         let Some(stream) = self.streams.by_id.get_mut(&source.id) else { return false };
         stream.source.labels = source.labels.clone();
         stream.listings += 1;
@@ -433,8 +461,11 @@ impl Intake<'_> {
             let name = name.map(|named| (named.name.clone(), named.age));
             if name != file.name {
                 // Its writer may have closed it under a name that was not known yet.
-                file.closed_by_a_writer();
+                file.doubt_writers();
                 is_news = true;
+            }
+            if name.as_ref().is_some_and(|(name, _)| closed.contains(name)) {
+                file.closed_by_a_writer();
             }
             is_news |= is_busy(file);
             file.name = name;

@@ -23,7 +23,7 @@ use crate::batcher::Batcher;
 use crate::checkpoint::Checkpoints;
 use crate::clock::Now;
 use crate::config::Config;
-use crate::discover::Tree;
+use crate::discover::{Hot, Tree};
 use crate::inflight::{InFlight, Refused};
 use crate::intake::Streams;
 use crate::mesos::Metadata;
@@ -92,6 +92,8 @@ pub(crate) struct Loop {
     begun_due: Duration,
     lag: Lag,
     lag_bytes: u64,
+    /// Directories that are written all the time.
+    hot: Hot,
     /// Streams that are still to be checked in this sweep.
     unchecked: VecDeque<StreamId>,
     /// For who asks why.
@@ -171,6 +173,12 @@ impl Loop {
         self.tree.limit_watches(most);
     }
 
+    /// How many directories are written all the time.
+    #[cfg(test)]
+    pub(crate) fn hot_directories(&self) -> usize {
+        self.hot.len()
+    }
+
     /// What somebody who asks about files looks at.
     pub(crate) fn view(&self, now: Now) -> View<'_> {
         View {
@@ -238,6 +246,7 @@ impl Loop {
         let longest = if busy { SLEEP_BUSY_MAX } else { SLEEP_MAX };
         let timer = self.timers.peek().map(|Reverse((at, _))| *at);
         let timers = timer.into_iter().chain(self.rates.next_due());
+        let timers = timers.chain(self.hot.next_look());
         timers.map(|at| at.saturating_sub(now.monotonic)).fold(longest, Duration::min)
     }
 }

@@ -127,6 +127,7 @@ impl Collector {
         config.validate()?;
         let mut config = config;
         config.open_files_max = config.open_files_max.min(raise_open_files_limit() / 4 * 3);
+        crate::leases::warn_if_missing();
         let started = Instant::now();
         let metrics = Metrics::register(registry)?;
         let watcher = Watcher::new(&config, metrics.mesos.clone());

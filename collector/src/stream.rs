@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::copies::is_undecided;
 use crate::discover::NodeId;
 use crate::line_head::LineHead;
+use crate::mesos_logger::MesosLogger;
 use crate::place::Source;
 use crate::reader::{Lines, Outcome, Reader};
 use crate::redact::{PemBlock, PemBlocks};
@@ -38,6 +39,8 @@ pub(crate) struct Stream {
     pub files: Vec<TailFile>,
     /// A line that older files begin and a newer one goes on with.
     pub(crate) head: Option<LineHead>,
+    /// The Mesos logger that rotates its files, if there is one.
+    pub(crate) logger: Option<MesosLogger>,
     /// How often the directory was listed.
     pub listings: u64,
     /// When it wants a turn without anything having happened (monotonic).
@@ -53,6 +56,9 @@ pub(crate) struct Turn<'a, 'b> {
     pub checkpoints: &'a mut Checkpoints,
     /// Files that need not be open any more.
     pub closed: &'a mut Vec<Closed>,
+    /// What deleted files hold is more than it may be: those that are read are closed, if nobody is known
+    /// to write to them.
+    pub is_tight: bool,
     /// Set if the stream's directory is to be listed: a file was truncated, there may be a copy.
     pub relist: bool,
 }
@@ -121,6 +127,7 @@ impl Stream {
             text,
             files: Vec::new(),
             head: None,
+            logger: None,
             listings: 0,
             due: None,
             credit: 0,

@@ -214,7 +214,7 @@ impl TailFile {
         // The size of a compressed file is that of what it inflates to.
         if self.gz.is_none() && found.size > self.facts.size {
             self.changed_at = now;
-            self.probe = Probe::new();
+            self.probe.doubt();
             self.facts = found;
             self.is_unobserved = true;
         }

@@ -1,20 +1,34 @@
 //! A collector that is not root: with one capability it reads all sandboxes, without it says why not.
 
+use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
+use std::time::Duration;
 
-use crate::node::{Setup, eventually};
+use crate::node::{Node, Setup, eventually};
 
 const RUN: &str = "work/slaves/S1/frameworks/F1/executors/E1/runs/c1";
 /// Some task's user.
 const TASK_USER: u32 = 12_345;
+/// Who has these is told by the kernel whether anybody writes a file.
+const WITH_LEASES: &str = "dac_read_search,+lease";
+/// And who has only this is not.
+pub(crate) const WITHOUT_LEASES: &str = "dac_read_search";
+
+/// Whether processes can be given single capabilities; says so, loudly, where they cannot.
+pub(crate) fn can_restrict() -> bool {
+    let has_setpriv = std::process::Command::new("setpriv").arg("--version").output().is_ok();
+    let can = rustix::process::geteuid().is_root() && has_setpriv;
+    if !can {
+        eprintln!("SKIPPED: this test needs root and setpriv");
+    }
+    can
+}
 
 /// A sandbox that only its owner and root look into. `None`, loudly, where that cannot be had.
 fn closed_sandbox() -> Option<tempfile::TempDir> {
-    let has_setpriv = std::process::Command::new("setpriv").arg("--version").output().is_ok();
-    if !rustix::process::geteuid().is_root() || !has_setpriv {
-        eprintln!("SKIPPED: this test needs root and setpriv");
+    if !can_restrict() {
         return None;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -38,7 +52,7 @@ fn setup(dir: &Path) -> Setup {
 #[test]
 fn one_capability_is_enough_to_read_what_tasks_wrote() {
     let Some(dir) = closed_sandbox() else { return };
-    let node = setup(dir.path()).capable(dir.path(), "dac_read_search").start().ready();
+    let node = setup(dir.path()).capable(dir.path(), WITHOUT_LEASES).start().ready();
     let lines = || node.export(r#"{container="c1"}"#);
     eventually("both lines", lines, |lines| lines == b"one\ntwo\n");
     let status = std::fs::read_to_string(format!("/proc/{}/status", node.pid())).unwrap();
@@ -58,23 +72,129 @@ fn one_capability_is_enough_to_read_what_tasks_wrote() {
     eventually("a new sandbox", || node.export(r#"{container="c2"}"#), |lines| lines == b"three\n");
 }
 
-/// With leases it knows that somebody still writes a line: what stands in a newer file does not go on
-/// with it. It would be joined after 2 s if nobody could tell.
-#[test]
-fn with_leases_a_line_that_is_still_written_is_not_joined() {
+/// A file of the task's, open for appending as the task itself has it.
+fn task_file(path: &Path) -> File {
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let file = File::options().create(true).append(true).open(path).unwrap();
+    restrict(path, 0o600);
+    restrict(path.parent().unwrap(), 0o750);
+    file
+}
+
+fn lines(node: &Node, line: &str) -> u64 {
+    node.count(&format!(r#"{{stream="stdout"}} |~ "^{line}$""#))
+}
+
+/// What stands in a newer file does not go on with a line that somebody still writes, whether that
+/// is known or not.
+fn nothing_is_glued(capability: &'static str) {
     let Some(dir) = closed_sandbox() else { return };
     let stdout = dir.path().join(RUN).join("stdout");
-    let mut writer = std::fs::File::options().append(true).open(&stdout).unwrap();
+    let mut writer = task_file(&stdout);
     writer.write_all(b"half").unwrap();
     std::fs::rename(&stdout, stdout.with_extension("1")).unwrap();
-    std::fs::write(&stdout, "whole\n").unwrap();
-    restrict(&stdout, 0o600);
-    let node = setup(dir.path()).capable(dir.path(), "dac_read_search,+lease").start().ready();
-    let whole = || node.count(r#"{container="c1"} |~ "^whole$""#);
-    eventually("the newer file's line", whole, |lines| *lines == 1);
+    task_file(&stdout).write_all(b"whole\n").unwrap();
+    let node = setup(dir.path()).capable(dir.path(), capability).start().ready();
+    eventually("the newer file's line", || lines(&node, "whole"), |lines| *lines == 1);
+    let is_told = node.log().contains("grant CAP_LEASE");
+    assert_eq!(is_told, capability == WITHOUT_LEASES, "{}", node.log());
+    writer.write_all(b" done\n").unwrap();
     drop(writer);
-    let half = || node.count(r#"{container="c1"} |~ "^half$""#);
-    eventually("the line that was not finished", half, |lines| *lines == 1);
+    eventually("the rest of the older one's", || lines(&node, "half done"), |lines| *lines == 1);
+    assert_eq!(node.count(r#"{container="c1"}"#), 4);
+}
+
+#[test]
+fn with_leases_a_line_that_is_still_written_is_not_joined() {
+    nothing_is_glued(WITH_LEASES);
+}
+
+#[test]
+fn without_leases_a_line_that_is_still_written_is_not_joined() {
+    nothing_is_glued(WITHOUT_LEASES);
+}
+
+/// The Mesos logger was here while nobody looked: what it cut is known by its size.
+#[test]
+fn without_leases_what_the_mesos_logger_cut_is_joined() {
+    let Some(dir) = closed_sandbox() else { return };
+    let stdout = dir.path().join(RUN).with_file_name("c2").join("stdout");
+    let text: Vec<u8> =
+        (0..).flat_map(|n| format!("line {n:05}\n").into_bytes()).take(8195).collect();
+    let (older, newer) = text.split_at(8192);
+    task_file(&stdout).write_all(older).unwrap();
+    std::fs::rename(&stdout, stdout.with_extension("1")).unwrap();
+    task_file(&stdout).write_all(newer).unwrap();
+    let conf = "\"/sandbox/stdout\" {\n  rotate 3\n  size 4096\n}\n";
+    task_file(&stdout.with_extension("logrotate.conf")).write_all(conf.as_bytes()).unwrap();
+    let node = setup(dir.path()).capable(dir.path(), WITHOUT_LEASES).start().ready();
+    let cut = text[8184..8194].escape_ascii().to_string();
+    eventually("the line that was cut", || lines(&node, &cut), |lines| *lines == 1);
+}
+
+/// Scenario 5, a late writer, of tests/it/scenarios, and its last word without a newline.
+fn late_writer(capability: &'static str) {
+    let Some(dir) = closed_sandbox() else { return };
+    let stdout = dir.path().join(RUN).join("stdout");
+    let mut writer = task_file(&stdout);
+    let node = setup(dir.path()).capable(dir.path(), capability).start().ready();
+    let acknowledged = || node.metric("sawlog_collector_acked_bytes_total");
+    eventually("the first lines", acknowledged, |bytes| *bytes == 8.0);
+    let aside = dir.path().join("aside");
+    std::fs::rename(&stdout, &aside).unwrap();
+    std::fs::remove_file(&aside).unwrap();
+    task_file(&stdout).write_all(b"new\n").unwrap();
+    std::thread::sleep(Duration::from_secs(1));
+    writer.write_all(b"late\n").unwrap();
+    // Longer than a file without news stays open that is known to be finished.
+    std::thread::sleep(Duration::from_secs(12));
+    writer.write_all(b"later\n").unwrap();
+    drop(writer);
+    for line in ["one", "two", "late", "later", "new"] {
+        eventually(line, || lines(&node, line), |lines| *lines == 1);
+    }
+    assert_eq!(node.count(r#"{container="c1"}"#), 5);
+}
+
+#[test]
+fn with_leases_a_late_writer_is_read() {
+    late_writer(WITH_LEASES);
+}
+
+#[test]
+fn without_leases_a_late_writer_is_read() {
+    late_writer(WITHOUT_LEASES);
+}
+
+/// Scenario 1: the last line of a container that ended is told soon. One that somebody may go on with
+/// is not: with leases never, without them after a minute, so that it comes later though it is older.
+fn last_words(capability: &'static str) {
+    let Some(dir) = closed_sandbox() else { return };
+    let runs = dir.path().join(RUN);
+    let mut pausing = task_file(&runs.join("stdout"));
+    let mut ending = task_file(&runs.with_file_name("c2").join("stdout"));
+    ending.write_all(b"begins\n").unwrap();
+    let node = setup(dir.path()).capable(dir.path(), capability).start().ready();
+    eventually("it is watched", || lines(&node, "begins"), |lines| *lines == 1);
+    pausing.write_all(b"half").unwrap();
+    std::thread::sleep(Duration::from_secs(2));
+    ending.write_all(b"the end").unwrap();
+    drop(ending);
+    eventually("the last words", || lines(&node, "the end"), |lines| *lines == 1);
+    assert_eq!(lines(&node, "half"), 0);
+    assert_eq!(node.metric("sawlog_collector_partial_lines_total"), 1.0);
+    pausing.write_all(b" done\n").unwrap();
+    eventually("the rest", || lines(&node, "half done"), |lines| *lines == 1);
+}
+
+#[test]
+fn with_leases_last_words_come_soon() {
+    last_words(WITH_LEASES);
+}
+
+#[test]
+fn without_leases_last_words_come_soon() {
+    last_words(WITHOUT_LEASES);
 }
 
 #[test]

@@ -134,6 +134,12 @@ impl Tree {
         }
     }
 
+    /// Whether a directory's watch still tells everything is not certain: the next listing makes another.
+    pub(super) fn watch_anew(&mut self, id: NodeId) {
+        self.unwatch(id);
+        self.mark(id);
+    }
+
     fn unwatch(&mut self, id: NodeId) {
         if let Some(watch) = self.nodes.get_mut(&id).and_then(|node| node.watch.take()) {
             self.watches.remove(watch, id);

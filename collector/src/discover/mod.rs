@@ -3,6 +3,8 @@
 //! Events only say where to look. What is there is always read from the directory itself, so that
 //! a lost event costs time and nothing else.
 
+mod closes;
+mod hot;
 mod listing;
 mod look;
 mod marks;
@@ -22,6 +24,9 @@ use crate::identity::{Facts, InodeKey};
 use crate::mesos::ContainerKey;
 use crate::metrics::Metrics;
 use crate::place::{Place, Source};
+pub(crate) use closes::Close;
+use closes::Closes;
+pub(crate) use hot::Hot;
 pub(crate) use listing::Listing;
 pub(crate) use look::Known;
 pub(crate) use marks::Rescan;
@@ -112,6 +117,7 @@ impl Tree {
             children: HashMap::new(),
             logs: HashMap::new(),
             memory: Memory::default(),
+            closes: Closes::default(),
             listed: None,
             unchanged: 0,
             warned: false,

@@ -8,6 +8,7 @@ use inotify::WatchDescriptor;
 use sawlog_transport::StreamId;
 
 use super::NodeId;
+use super::closes::Closes;
 use super::names::Memory;
 use crate::identity::{InodeKey, facts_behind, facts_of_path};
 use crate::place::Place;
@@ -26,6 +27,7 @@ pub(super) struct Node {
     /// The streams fed from here, by log.
     pub(super) logs: HashMap<OsString, StreamId>,
     pub(super) memory: Memory,
+    pub(super) closes: Closes,
     /// The directory's modification time at the last listing, and whether another change at that
     /// very time was impossible by then: two changes can share one tick of the clock.
     pub(super) listed: Option<(i64, bool)>,

@@ -64,14 +64,14 @@ fn tells_of_writes() {
     io::Write::write_all(&mut file, b"x").expect("write");
     drop(file);
     let changes = tree.take_events();
-    let closed: Vec<bool> = changes
+    let closed: Vec<Close> = changes
         .iter()
         .map(|change| match change {
             Change::Written { name, closed, .. } if name == "stdout" => *closed,
             other => panic!("{other:?}"),
         })
         .collect();
-    assert_eq!(closed, [false, true]);
+    assert_eq!(closed, [Close::No, Close::Yes]);
     assert_eq!(tree.next_dirty(), None);
 }
 

@@ -1,10 +1,12 @@
 //! What the kernel told: which directories to list, and which log files were written.
 
+use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::BorrowedFd;
 
 use inotify::EventMask;
 
+use super::closes::Close;
 use super::watches::Event;
 use super::{NodeId, Tree};
 
@@ -14,8 +16,9 @@ const REPETITIONS_AMONG: usize = 8;
 /// What the kernel told.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Change {
-    /// A log file was written, or closed by a writer.
-    Written { node: NodeId, name: OsString, closed: bool },
+    /// A log file was written; `closed`: or closed by a writer, if it is the one that the last listing
+    /// found under this name.
+    Written { node: NodeId, name: OsString, closed: Close },
     /// Events were lost: anything may have changed.
     Overflow,
 }
@@ -40,14 +43,27 @@ impl Tree {
             }
         }
         if overflow {
+            self.nodes.values_mut().for_each(|node| node.closes.lose());
             changes.push(Change::Overflow);
         }
         changes
     }
 
+    /// A file knows that a writer has closed it.
+    pub(crate) fn forget_close(&mut self, id: NodeId, name: &OsStr) {
+        if let Some(node) = self.nodes.get_mut(&id) {
+            node.closes.forget(name);
+        }
+    }
+
+    /// The names, as of a listing just made, of files that a writer has closed. They are told once.
+    pub(crate) fn take_closes(&mut self, id: NodeId) -> HashSet<OsString> {
+        self.nodes.get_mut(&id).map(|node| node.closes.take()).unwrap_or_default()
+    }
+
     /// Something happened in a directory.
     fn event_in(&mut self, id: NodeId, mask: EventMask, name: &OsStr, changes: &mut Vec<Change>) {
-        let Some(node) = self.nodes.get(&id) else { return };
+        let Some(node) = self.nodes.get_mut(&id) else { return };
         if mask.contains(EventMask::ISDIR) {
             if node.place.child(name).is_some() {
                 self.mark(id);
@@ -58,7 +74,12 @@ impl Tree {
             return;
         }
         if mask.intersects(EventMask::MODIFY | EventMask::CLOSE_WRITE) {
-            let closed = mask.contains(EventMask::CLOSE_WRITE);
+            let closed = if mask.contains(EventMask::CLOSE_WRITE) {
+                node.closes.closed(name)
+            } else {
+                node.closes.written(name);
+                Close::No
+            };
             let is_told = changes.iter().rev().take(REPETITIONS_AMONG).any(|change| {
                 matches!(change, Change::Written { node, name: known, closed: was_closed }
                     if *node == id && known == name && *was_closed == closed)
@@ -67,6 +88,7 @@ impl Tree {
                 changes.push(Change::Written { node: id, name: name.to_owned(), closed });
             }
         } else {
+            node.closes.renamed(name);
             self.mark(id);
         }
     }

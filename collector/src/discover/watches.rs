@@ -120,6 +120,33 @@ impl Watches {
         Err(io::Error::from_raw_os_error(libc::ENOSPC))
     }
 
+    /// Lets the kernel tell of writes in a watched directory, or of all but them: telling costs who
+    /// writes. Of a directory that several nodes have it always tells. `false` if nothing was changed.
+    pub(super) fn tell_of_writes(
+        &mut self,
+        watch: &WatchDescriptor,
+        directory: &OwnedFd,
+        tell: bool,
+    ) -> bool {
+        let Some(inotify) = &self.inotify else { return false };
+        if self.watched.get(watch).is_none_or(|nodes| nodes.len() != 1 && !tell) {
+            return false;
+        }
+        let wanted = if tell { mask() } else { mask() - WatchMask::MODIFY };
+        let opened = format!("/proc/self/fd/{}", directory.as_raw_fd());
+        match inotify.watches().add(opened, wanted) {
+            Ok(found) if found == *watch => true,
+            Ok(another) => {
+                // Another directory is there now, whose watch nobody would take care of.
+                if !self.watched.contains_key(&another) {
+                    drop(inotify.watches().remove(another));
+                }
+                false
+            }
+            Err(_) => false,
+        }
+    }
+
     /// Watches a directory no more for this node.
     pub(super) fn remove(&mut self, watch: WatchDescriptor, node: NodeId) {
         let Some(nodes) = self.watched.get_mut(&watch) else { return };
@@ -167,8 +194,9 @@ impl Watches {
     }
 }
 
-fn add(inotify: &Inotify, directory: &OwnedFd, path: &Path) -> io::Result<WatchDescriptor> {
-    let mask = WatchMask::CREATE
+/// What the kernel is to tell of a directory.
+fn mask() -> WatchMask {
+    WatchMask::CREATE
         | WatchMask::MOVED_FROM
         | WatchMask::MOVED_TO
         | WatchMask::DELETE
@@ -176,7 +204,11 @@ fn add(inotify: &Inotify, directory: &OwnedFd, path: &Path) -> io::Result<WatchD
         | WatchMask::CLOSE_WRITE
         | WatchMask::DELETE_SELF
         | WatchMask::MOVE_SELF
-        | WatchMask::ONLYDIR;
+        | WatchMask::ONLYDIR
+}
+
+fn add(inotify: &Inotify, directory: &OwnedFd, path: &Path) -> io::Result<WatchDescriptor> {
+    let mask = mask();
     let mut watches = inotify.watches();
     // The descriptor's own name leads to the directory that was opened, whatever its path is now.
     let opened = format!("/proc/self/fd/{}", directory.as_raw_fd());

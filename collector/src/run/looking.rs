@@ -7,10 +7,11 @@ use sawlog_transport::StreamId;
 
 use super::Loop;
 use crate::clock::Now;
-use crate::discover::{Change, NodeId, Rescan};
+use crate::discover::{Change, Close, NodeId, Rescan};
 use crate::intake::Intake;
 use crate::relabel;
 use crate::schedule::Class;
+use crate::stream::Stream;
 use crate::tail::TailFile;
 use crate::vanished;
 
@@ -26,6 +27,7 @@ impl Loop {
         for change in self.tree.take_events() {
             self.changed(&change, now);
         }
+        self.look_at_hot(now);
         if let Some(count) = self.rescans.due(now.monotonic) {
             let watched = count.is_multiple_of(RESCANS_WATCHED);
             self.tree.rescan(if watched { Rescan::Changed } else { Rescan::Unwatched });
@@ -101,10 +103,18 @@ impl Loop {
                 |known: &&mut TailFile| known.name.as_ref().is_some_and(|(known, _)| known == name);
             stream.files.iter_mut().find(is_it)
         });
+        if *closed == Close::No {
+            self.hot.told(&mut self.tree, *node, now.monotonic);
+        }
         match (file, id) {
             (Some(file), Some(id)) => {
-                if *closed {
-                    file.closed_by_a_writer();
+                match closed {
+                    Close::No => {}
+                    Close::Perhaps => file.doubt_writers(),
+                    Close::Yes => {
+                        self.tree.forget_close(*node, name);
+                        file.closed_by_a_writer();
+                    }
                 }
                 self.wake(id, now);
             }
@@ -113,11 +123,24 @@ impl Loop {
         }
     }
 
+    /// Wakes the streams that have news in directories of whose writes the kernel does not tell.
+    fn look_at_hot(&mut self, now: Now) {
+        let mut awake = Vec::new();
+        let Self { hot, tree, streams, .. } = self;
+        hot.look(tree, now.monotonic, |id| {
+            let stream = streams.by_id.get(&id);
+            let has_news = stream.is_some_and(Stream::has_news);
+            awake.extend(has_news.then_some(id));
+            has_news
+        });
+        awake.into_iter().for_each(|id| self.wake(id, now));
+    }
+
     fn lose_names(&mut self, id: StreamId, now: Now) {
         if let Some(stream) = self.streams.by_id.get_mut(&id) {
             for file in &mut stream.files {
                 file.name = None;
-                file.closed_by_a_writer();
+                file.doubt_writers();
             }
             stream.listings += 1;
             self.streams.unnamed.insert(id);

@@ -13,7 +13,7 @@ use crate::checkpoint::Checkpoints;
 use crate::clock::Now;
 use crate::collector_id::Incarnation;
 use crate::config::Config;
-use crate::discover::Tree;
+use crate::discover::{Hot, Tree};
 use crate::inflight::InFlight;
 use crate::intake::Streams;
 use crate::mesos::{Metadata, Secrets};
@@ -95,6 +95,7 @@ impl Loop {
             begun_due: now.monotonic,
             lag: Lag::default(),
             lag_bytes: 0,
+            hot: Hot::default(),
             unchecked: VecDeque::new(),
             closed_files: ClosedFiles::default(),
             events_lost: false,

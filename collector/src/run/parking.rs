@@ -126,7 +126,7 @@ impl Loop {
         let file = at.map(|at| stream.files.remove(at));
         let closed: Option<Closed> = file.map(|mut file| {
             // The last answer may be old.
-            file.closed_by_a_writer();
+            file.doubt_writers();
             let is_finished = file.writers(now.monotonic).0 == Writers::None;
             Closed { file, why: if is_finished { Why::Finished } else { Why::Parked } }
         });

@@ -197,7 +197,7 @@ impl Loop {
         self.with_reader(closed, now, |turn| stream.release(turn))
     }
 
-    fn with_reader<T>(
+    pub(super) fn with_reader<T>(
         &mut self,
         closed: &mut Vec<Closed>,
         now: Now,
@@ -216,6 +216,7 @@ impl Loop {
             config: &self.config,
             checkpoints: &mut self.checkpoints,
             closed,
+            is_tight: false,
             relist: false,
         })
     }

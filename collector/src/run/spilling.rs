@@ -43,6 +43,26 @@ impl Loop {
         }
     }
 
+    /// Closes deleted files that are only held for what somebody may still write to them, the oldest
+    /// first, if there is no room for them.
+    fn release_kept(&mut self, now: Now) {
+        if self.pinned.held() <= self.config.pinned_bytes_max {
+            return;
+        }
+        for id in self.pinned.oldest_kept(STEP_STREAMS) {
+            let Some(mut stream) = self.streams.by_id.remove(&id) else { continue };
+            let mut closed = Vec::new();
+            let due = self.with_reader(&mut closed, now, |turn| {
+                turn.is_tight = true;
+                stream.release(turn)
+            });
+            self.put_back(stream, closed, due, now);
+            if self.pinned.held() <= self.config.pinned_bytes_max {
+                return;
+            }
+        }
+    }
+
     /// Above this many bytes, files are spilled.
     fn spill_above(&self) -> u64 {
         self.config.pinned_bytes_max / 4 * 3
@@ -63,6 +83,7 @@ impl Loop {
     /// A checkpoint tells up to where everything before is safe, so what is in flight already goes
     /// into the spool too: it stays in flight all the same.
     pub(super) fn spill(&mut self, now: Now) {
+        self.release_kept(now);
         if self.pinned.bytes() <= self.spill_above() && !self.is_spilling {
             return;
         }

@@ -56,7 +56,7 @@ impl Loop {
     /// Somebody may have closed a file without our having been told.
     fn doubt_writers(&mut self) {
         let files = self.streams.by_id.values_mut().flat_map(|stream| &mut stream.files);
-        files.for_each(|file| file.closed_by_a_writer());
+        files.for_each(|file| file.doubt_writers());
     }
 
     /// The streams with a file that no name leads to.

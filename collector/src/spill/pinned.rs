@@ -28,6 +28,9 @@ pub(crate) struct Held {
     pub bytes: u64,
     /// Of these, not read.
     pub unread: u64,
+    /// On the disk, of files that are acknowledged and only held because nobody can tell whether
+    /// somebody will still write to them.
+    pub kept: u64,
 }
 
 impl Held {
@@ -52,7 +55,11 @@ impl Held {
                 .map_or(0, |progress| progress.offset);
             // Holes hold no disk space.
             let most = file.facts.allocated.saturating_add(UNALLOCATED_BYTES_MAX);
-            held.bytes += file.facts.size.saturating_sub(acknowledged).min(most);
+            let bytes = file.facts.size.saturating_sub(acknowledged);
+            if bytes == 0 && file.has_unknown_writers() {
+                held.kept += file.facts.allocated;
+            }
+            held.bytes += bytes.min(most);
             held.unread += file.unread().min(most);
         }
         Ok(held)
@@ -68,6 +75,18 @@ impl Pinned {
     /// Bytes not read.
     pub(crate) fn unread(&self) -> u64 {
         self.total.unread
+    }
+
+    /// Bytes that closing files would free, now or once they are acknowledged.
+    pub(crate) fn held(&self) -> u64 {
+        self.total.bytes + self.total.kept
+    }
+
+    /// Up to `most` streams that hold files which are acknowledged, the oldest first.
+    pub(crate) fn oldest_kept(&self, most: usize) -> Vec<StreamId> {
+        let keeps =
+            |stream: &&StreamId| self.streams.get(stream).is_some_and(|(_, held)| held.kept > 0);
+        self.order.values().filter(keeps).take(most).copied().collect()
     }
 
     /// Whether a stream holds anything.
@@ -91,6 +110,7 @@ impl Pinned {
         if let Some((number, before)) = self.streams.remove(&stream) {
             self.total.bytes -= before.bytes;
             self.total.unread -= before.unread;
+            self.total.kept -= before.kept;
             if held == Held::default() {
                 self.order.remove(&number);
                 return;
@@ -105,6 +125,7 @@ impl Pinned {
         }
         self.total.bytes += held.bytes;
         self.total.unread += held.unread;
+        self.total.kept += held.kept;
     }
 }
 
@@ -117,7 +138,7 @@ mod tests {
     #[test]
     fn the_oldest_deletion_comes_first() {
         let mut pinned = Pinned::default();
-        let held = |bytes, unread| Held { bytes, unread };
+        let held = |bytes, unread| Held { bytes, unread, kept: 0 };
         for (n, bytes) in [(3, 5), (1, 6), (2, 7)] {
             pinned.set(StreamId(n), held(bytes, bytes));
         }
@@ -136,9 +157,16 @@ mod tests {
             let mut pinned = Pinned::default();
             let mut model = HashMap::new();
             for (n, bytes, unread) in steps {
-                pinned.set(StreamId(n), Held { bytes, unread });
+                let kept = bytes / 2;
+                pinned.set(StreamId(n), Held { bytes, unread, kept });
                 model.insert(n, (bytes, unread));
             }
+            let kept = model.values().map(|(bytes, _)| bytes / 2).sum::<u64>();
+            prop_assert_eq!(pinned.held(), pinned.bytes() + kept);
+            prop_assert_eq!(
+                pinned.oldest_kept(9).len(),
+                model.values().filter(|(bytes, _)| bytes / 2 > 0).count()
+            );
             prop_assert_eq!(pinned.bytes(), model.values().map(|(bytes, _)| bytes).sum::<u64>());
             prop_assert_eq!(pinned.unread(), model.values().map(|(_, unread)| unread).sum::<u64>());
             let unread = model.values().filter(|(_, unread)| *unread > 0).count();

@@ -58,7 +58,8 @@ impl Stream {
     }
 
     /// A newer file has begun. If nobody writes to the older one any more, its last line goes on
-    /// there; until that is known the newer file waits.
+    /// there; until that is known the newer file waits. That time has passed is no reason to join them:
+    /// somebody may have stopped in the middle of a line.
     fn at_boundary(
         &mut self,
         index: usize,
@@ -70,15 +71,16 @@ impl Stream {
         let file = &mut self.files[index];
         let settled_at = file.changed_at + join_after;
         let (writers, again) = file.writers(now);
+        let is_cut = self.logger.is_some_and(|logger| logger.is_full(file.facts.size));
         match writers {
             Writers::None => {}
-            Writers::Unknown if now >= settled_at => {}
-            Writers::Unknown => return Ok(Step::Wait(settled_at)),
-            Writers::Some if now >= settled_at => {
+            Writers::Unknown if is_cut || file.was_closed_as_it_is() => {}
+            Writers::Some | Writers::Unknown if now >= settled_at => {
                 // Somebody else wrote the newer file: the line is not cut, just unfinished.
                 file.passed = true;
                 return self.at_last_end(index, turn);
             }
+            Writers::Unknown => return Ok(Step::Wait(settled_at)),
             Writers::Some => return Ok(Step::Wait(again.min(settled_at))),
         }
         if self.has_grown(index, turn)? {
@@ -144,6 +146,7 @@ impl Stream {
         match file.writers(now) {
             (Writers::None, _) => {}
             (Writers::Some, again) => return Ok(Step::NextAnd(again)),
+            (Writers::Unknown, _) if file.was_closed_as_it_is() => {}
             (Writers::Unknown, _) if now >= unknown_at => {}
             (Writers::Unknown, _) => return Ok(Step::NextAnd(unknown_at)),
         }

@@ -18,6 +18,9 @@ impl Stream {
             match self.finished(index, turn) {
                 Finished::Yes => {
                     let file = self.files.remove(index);
+                    if file.is_deleted() && file.has_unknown_writers() {
+                        turn.reader.metrics.sandboxes.unsure_releases.inc();
+                    }
                     if file.read_to > 0 {
                         // What is read of older files from now on does not go on behind this one.
                         self.files[..index].iter_mut().for_each(|older| older.passed = true);
@@ -51,6 +54,7 @@ impl Stream {
             return Finished::No;
         }
         let quiet_at = file.changed_at + turn.config.release_after;
+        let unknown_at = file.changed_at + turn.config.release_after_unknown_writers;
         let is_current = file.name.as_ref().is_some_and(|(_, age)| *age == 0);
         // The file that is being written is closed only when it seems to be the last.
         if is_current && now < quiet_at {
@@ -64,8 +68,9 @@ impl Stream {
             },
             (Writers::Some, _) => Finished::AskAt(file.ask_again(now)),
             (Writers::Unknown, _) if is_current => Finished::No,
-            (Writers::Unknown, _) if now >= quiet_at => Finished::Yes,
-            (Writers::Unknown, _) => Finished::AskAt(quiet_at),
+            (Writers::Unknown, _) if turn.is_tight && file.is_deleted() => Finished::Yes,
+            (Writers::Unknown, _) if now >= unknown_at => Finished::Yes,
+            (Writers::Unknown, _) => Finished::AskAt(unknown_at),
         }
     }
 
@@ -93,6 +98,11 @@ impl Stream {
     pub(crate) fn is_at_rest(&self, checkpoints: &Checkpoints) -> bool {
         let resting = self.quiet_files(checkpoints).filter(|file| file.is_as_observed());
         resting.count() == self.files.len()
+    }
+
+    /// Whether a file is not as it was when it was looked at last.
+    pub(crate) fn has_news(&self) -> bool {
+        !self.files.iter().all(TailFile::is_as_observed)
     }
 
     /// Bytes in the files that are not acknowledged.

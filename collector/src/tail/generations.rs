@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sawlog_transport::GenerationId;
 
-use super::{Marks, Probe, TailFile};
+use super::{Marks, TailFile};
 use crate::checkpoint::{Before, GenerationRef, History, Progress};
 use crate::identity::facts;
 use crate::tail_hash::{Held, PREFIX_BYTES, PrefixHash, TAIL_BYTES, TailHash};
@@ -224,7 +224,7 @@ impl TailFile {
         self.seen = (0, self.prefix);
         self.in_hole = true;
         self.passed = false;
-        self.probe = Probe::new();
+        self.probe.doubt();
     }
 
     /// Looks at the inode again; tells whether the file was truncated.
@@ -235,7 +235,7 @@ impl TailFile {
             let on_disk = (found.size, found.modified);
             if std::mem::replace(&mut gz.get_mut().on_disk, on_disk) != on_disk {
                 self.changed_at = now;
-                self.probe = Probe::new();
+                self.probe.doubt();
             }
             return Ok(Observed::Same);
         }
@@ -246,7 +246,7 @@ impl TailFile {
             return Ok(Observed::Same);
         }
         self.changed_at = now;
-        self.probe = Probe::new();
+        self.probe.doubt();
         if found.size == self.facts.size {
             // Written over in place: what was looked at may be something else now.
             self.scanned_to = self.read_to;

@@ -1,8 +1,10 @@
 //! Who writes to a file: asked ever more rarely, since each question costs system calls.
 
+use std::fs::File;
 use std::time::Duration;
 
 use super::TailFile;
+use crate::identity::facts;
 use crate::sys::{self, Writers};
 
 /// How long the answer to "who writes?" is believed at first; doubled while the answer is "somebody".
@@ -21,11 +23,37 @@ pub(super) struct Probe {
     answer: Writers,
     next: Duration,
     pause: Duration,
+    /// Size and modification time when a writer was last seen to close the file.
+    closed_as: Option<(u64, i64)>,
+    #[cfg(test)]
+    has_no_leases: bool,
 }
 
 impl Probe {
     pub(super) fn new() -> Self {
-        Self { answer: Writers::Unknown, next: Duration::ZERO, pause: BELIEVED }
+        Self {
+            answer: Writers::Unknown,
+            next: Duration::ZERO,
+            pause: BELIEVED,
+            closed_as: None,
+            #[cfg(test)]
+            has_no_leases: false,
+        }
+    }
+
+    /// The answer is not believed any more.
+    pub(super) fn doubt(&mut self) {
+        self.answer = Writers::Unknown;
+        self.next = Duration::ZERO;
+        self.pause = BELIEVED;
+    }
+
+    fn ask(&self, file: &File) -> Writers {
+        #[cfg(test)]
+        if self.has_no_leases {
+            return Writers::Unknown;
+        }
+        sys::writers(file)
     }
 }
 
@@ -34,7 +62,7 @@ impl TailFile {
     pub(crate) fn writers(&mut self, now: Duration) -> (Writers, Duration) {
         let probe = &mut self.probe;
         if now >= probe.next {
-            probe.answer = sys::writers(&self.file);
+            probe.answer = probe.ask(&self.file);
             probe.next = now + probe.pause;
             let longest = if self.name.is_none() { BELIEVED_UNNAMED_MAX } else { BELIEVED_MAX };
             probe.pause = (probe.pause * 2).min(longest);
@@ -55,16 +83,39 @@ impl TailFile {
         at.max(self.probe.next)
     }
 
-    /// Somebody closed the file, or may have: who writes is an open question again.
+    /// Somebody may have closed the file: who writes is an open question again.
+    pub(crate) fn doubt_writers(&mut self) {
+        self.probe.doubt();
+    }
+
+    /// The kernel told that somebody who could write to the file closed it.
     pub(crate) fn closed_by_a_writer(&mut self) {
-        self.probe = Probe::new();
+        self.probe.doubt();
+        let found = facts(&self.file).ok();
+        self.probe.closed_as = found.map(|found| (found.size, found.modified));
+    }
+
+    /// Whether a writer closed the file and nothing was written since. Where the kernel does not tell who
+    /// writes this is the best sign that nobody does, though not a proof: there may be two writers that
+    /// opened the file by themselves.
+    pub(crate) fn was_closed_as_it_is(&self) -> bool {
+        self.probe.closed_as == Some(self.on_disk())
+    }
+
+    /// Whether the last answer was that nobody can tell.
+    pub(crate) fn has_unknown_writers(&self) -> bool {
+        self.probe.answer == Writers::Unknown
+    }
+
+    /// As if this process could take no leases.
+    #[cfg(test)]
+    pub(crate) fn pretend_no_leases(&mut self, pretend: bool) {
+        self.probe.has_no_leases = pretend;
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::fs::File;
-
     use super::*;
     use crate::tail::tests::open;
 
@@ -81,6 +132,22 @@ mod tests {
         assert_eq!(file.writers(at(200)), (Writers::Some, at(300)));
         file.closed_by_a_writer();
         assert_eq!(file.writers(at(200)).0, Writers::None);
+    }
+
+    #[test]
+    fn a_close_tells_something_until_the_file_changes() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let path = dir.path().join("f");
+        std::fs::write(&path, "half").expect("write");
+        let mut file = open(&path);
+        assert!(!file.was_closed_as_it_is());
+        file.closed_by_a_writer();
+        assert!(file.was_closed_as_it_is());
+        file.doubt_writers();
+        assert!(file.was_closed_as_it_is());
+        std::fs::write(&path, "half a line").expect("write");
+        file.observe(Duration::ZERO).expect("stat");
+        assert!(!file.was_closed_as_it_is());
     }
 
     #[test]

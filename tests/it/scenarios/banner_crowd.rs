@@ -10,6 +10,7 @@ use super::verifier::assert_lost;
 use super::work::Work;
 use super::writer::{Log, append_to};
 use crate::node::{Node, assert_same_bytes, eventually};
+use crate::unprivileged::{WITHOUT_LEASES, can_restrict};
 
 const CONTAINERS: usize = 200;
 const CREATED_EVERY: Duration = Duration::from_millis(25);
@@ -91,13 +92,28 @@ fn play(work: &Work) {
 
 #[test]
 fn each_of_many_files_that_begin_alike_is_itself() {
-    assert_eq!((0..CONTAINERS).filter(|k| is_unterminated(*k)).count(), 20);
     let work = Work::new();
-    let mut node = work.node().start();
-    play(&work);
+    let node = work.node().start();
+    crowd(&work, node);
+}
+
+/// Nobody tells the collector who writes a file, only that it was closed.
+#[test]
+fn without_leases_each_of_many_files_that_begin_alike_is_itself() {
+    if !can_restrict() {
+        return;
+    }
+    let work = Work::new();
+    let node = work.node().capable(work.path(), WITHOUT_LEASES).start();
+    crowd(&work, node);
+}
+
+fn crowd(work: &Work, mut node: Node) {
+    assert_eq!((0..CONTAINERS).filter(|k| is_unterminated(*k)).count(), 20);
+    play(work);
     let partial = || node.metric("sawlog_collector_partial_lines_total");
     eventually("unterminated lines", partial, |lines| *lines >= 20.0);
-    check(&work, &node);
+    check(work, &node);
     assert_eq!(partial(), 20.0);
     assert_lost(&node, &[]);
     node.kill();
