@@ -27,6 +27,7 @@ use crate::stream::{Stream, is_busy};
 use crate::stream_text::StreamText;
 use crate::tail::{Ended, TailFile};
 use crate::times::StreamTimes;
+use crate::unfinished::{LeftUnfinished, UnfinishedLines};
 use crate::vanished;
 use crate::why::Decision;
 
@@ -47,6 +48,8 @@ pub(crate) struct Streams {
     pub open: OpenFiles,
     /// Streams that may have files without a name, of which no directory tells.
     pub unnamed: HashSet<StreamId>,
+    /// Lines without an end of streams that have no file open.
+    pub unfinished: LeftUnfinished,
     pending: HashMap<NodeId, Pending>,
     warned: HashSet<PathBuf>,
     warned_of_too_many: bool,
@@ -412,11 +415,14 @@ impl Intake<'_> {
 
     fn stream(&mut self, node: NodeId, source: Source) -> &mut Stream {
         let (checkpoints, config) = (&*self.checkpoints, self.config);
-        self.streams.by_id.entry(source.id).or_insert_with(|| {
+        let Streams { by_id, unfinished, .. } = &mut *self.streams;
+        by_id.entry(source.id).or_insert_with(|| {
             let clock = checkpoints.clock(source.id);
             let times = StreamTimes::restore(clock.last_time, clock.zone);
             let groups = Groups::restore(clock.groups, clock.last_time.is_some());
-            let text = StreamText::new(&source, config, groups);
+            let told = || UnfinishedLines::restore(clock.unfinished);
+            let unfinished = unfinished.take(source.id).unwrap_or_else(told);
+            let text = StreamText::new(&source, config, groups, unfinished);
             Stream::new(source, node, times, clock.pem, text)
         })
     }

@@ -21,6 +21,7 @@ mod store;
 pub(crate) mod streams;
 mod threaded;
 mod truncation;
+mod unfinished;
 mod unwritable;
 mod vanished;
 mod why;
