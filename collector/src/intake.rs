@@ -14,7 +14,7 @@ use crate::checkpoint::Checkpoints;
 use crate::clock::Now;
 use crate::config::Config;
 use crate::directory;
-use crate::discover::{Listing, Logs, Named, NodeId, Settled, Skipped, Tree};
+use crate::discover::{Listing, Logs, Memory, Named, NodeId, Settled, Skipped, Tree, Waiting};
 use crate::foreign_link::is_foreign_link;
 use crate::group::Groups;
 use crate::identity::{Facts, InodeKey, facts, file_system_of, identify};
@@ -86,7 +86,8 @@ impl Intake<'_> {
         let Some(listing) = self.tree.list(node, self.now.wall) else {
             return self.accept_pending(node);
         };
-        self.vanished.extend(self.tree.take_gone(node));
+        let gone = self.tree.take_gone(node).into_iter();
+        self.vanished.extend(gone.map(|file| (file.source, file.facts)));
         let before = self.tree.logs(node);
         let pending = self.streams.pending.remove(&node);
         let since = pending.as_ref().map_or(self.now.monotonic, |pending| pending.since);
@@ -134,12 +135,35 @@ impl Intake<'_> {
                 continue;
             }
             let file_system = file_system_of(&listing.directory, &facts);
-            let InodeKey { inode, birth_time, .. } = facts.key;
-            let known = self.checkpoints.of_inode(file_system, inode, birth_time);
-            if let Some(piece) = vanished::lost(file_system, &facts, known) {
-                self.lost.push((source, piece, birth_time != 0));
+            self.lose(Waiting { source, facts, file_system });
+        }
+    }
+
+    /// What was seen of files that waited in directories that are gone, unless they are open by another
+    /// name.
+    pub(crate) fn lose_gone_with_directories(&mut self) {
+        let mut counted = HashSet::new();
+        for file in self.tree.take_gone_with_directories() {
+            let key = file.facts.key;
+            if !self.streams.open.contains_key(&key) && counted.insert(key) {
+                self.lose(file);
             }
         }
+    }
+
+    fn lose(&mut self, Waiting { source, facts, file_system }: Waiting) {
+        let InodeKey { inode, birth_time, .. } = facts.key;
+        let known = self.checkpoints.of_inode(file_system, inode, birth_time);
+        if let Some(piece) = vanished::lost(file_system, &facts, known) {
+            self.lost.push((source, piece, birth_time != 0));
+        }
+    }
+
+    /// A file cannot be opened for now.
+    fn waits(&mut self, node: NodeId, listing: &Listing, source: &Source, named: &Named) {
+        let (source, facts) = (source.clone(), named.facts);
+        let file_system = file_system_of(&listing.directory, &facts);
+        self.tree.waits(node, Waiting { source, facts, file_system });
     }
 
     /// Takes in what waited for a sound listing of a directory that is gone.
@@ -216,14 +240,14 @@ impl Intake<'_> {
             return;
         }
         if !self.may_open(node, opened.len()) {
-            self.tree.waits(node, source, named.facts);
+            self.waits(node, listing, source, named);
             return;
         }
         let of_stream = opened.iter().filter(|(of, _)| of.id == source.id).count()
             + self.streams.by_id.get(&source.id).map_or(0, |stream| stream.files.len());
         if of_stream >= STREAM_FILES_MAX {
             self.warn_of_full_stream(node, listing);
-            self.tree.waits(node, source, named.facts);
+            self.waits(node, listing, source, named);
             return;
         }
         let settled = self.tree.memory(node).and_then(|memory| memory.settled.get(&key)).copied();
@@ -253,7 +277,7 @@ impl Intake<'_> {
             Err(error) if is_gone(&error) => self.vanished.push((source.clone(), named.facts)),
             Err(error) if directory::is_shortage(&error) => {
                 self.tree.out_of_descriptors(node);
-                self.tree.waits(node, source, named.facts);
+                self.waits(node, listing, source, named);
             }
             Err(error) => {
                 self.warn(&listing.path.join(&named.name), &error);
@@ -319,7 +343,9 @@ impl Intake<'_> {
         let identity = identify(&file, &found);
         // What was read before was found to be its task's.
         let is_a_tasks = self.tree.sandbox(node).is_some();
-        let is_new = self.checkpoints.get(&identity).is_none();
+        let is_settled = |memory: &mut Memory| memory.settled.contains_key(&found.key);
+        let is_new = self.checkpoints.get(&identity).is_none()
+            && !self.tree.memory(node).is_some_and(is_settled);
         if is_a_tasks && is_new && is_foreign_link(&found, &facts(&listing.directory)?) {
             self.tree.skip(node, name, found.key, Skipped::HardLink);
             return Ok(None);
