@@ -11,7 +11,6 @@ mod refusal_tests;
 mod sending;
 mod sent;
 mod sizes;
-mod split;
 #[cfg(test)]
 mod tests;
 

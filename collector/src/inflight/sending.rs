@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use sawlog_transport::SendError;
+use sawlog_transport::batch::split;
 
 use super::sent::{InSpool, Message, State};
-use super::split::split;
 use super::{Done, InFlight, Refused};
+use crate::batcher::CODEC;
 use crate::metrics::Metrics;
 
 impl InFlight {
@@ -147,7 +148,7 @@ impl InFlight {
         else {
             return false;
         };
-        let parts = match split(message.bytes.clone()) {
+        let parts = match split(message.bytes.clone(), CODEC) {
             Ok(parts) => parts,
             Err(error) => {
                 message.indivisible = Some(error.to_string());
