@@ -16,7 +16,7 @@ use crate::checkpoint::Checkpoints;
 use crate::clock::Now;
 use crate::config::Config;
 use crate::directory;
-use crate::discover::{Listing, Logs, Named, NodeId, Settled, Skipped, Tree};
+use crate::discover::{Listing, Logs, Memory, Named, NodeId, Settled, Skipped, Tree, Waiting};
 use crate::file_system::Answer;
 use crate::foreign_link::is_foreign_link;
 use crate::group::Groups;
@@ -31,6 +31,7 @@ use crate::stream::{Stream, is_busy};
 use crate::stream_text::StreamText;
 use crate::tail::{Ended, TailFile};
 use crate::times::StreamTimes;
+use crate::unfinished::{LeftUnfinished, UnfinishedLines};
 use crate::vanished;
 use crate::why::Decision;
 
@@ -51,6 +52,8 @@ pub(crate) struct Streams {
     pub open: OpenFiles,
     /// Streams that may have files without a name, of which no directory tells.
     pub unnamed: HashSet<StreamId>,
+    /// Lines without an end of streams that have no file open.
+    pub unfinished: LeftUnfinished,
     pending: HashMap<NodeId, Pending>,
     warned: HashSet<PathBuf>,
     warned_of_too_many: bool,
@@ -87,7 +90,8 @@ impl Intake<'_> {
         let Some(listing) = self.tree.list(node, self.now.wall) else {
             return self.accept_pending(node);
         };
-        self.vanished.extend(self.tree.take_gone(node));
+        let gone = self.tree.take_gone(node).into_iter();
+        self.vanished.extend(gone.map(|file| (file.source, file.facts)));
         let before = self.tree.logs(node);
         let pending = self.streams.pending.remove(&node);
         let since = pending.as_ref().map_or(self.now.monotonic, |pending| pending.since);
@@ -140,14 +144,38 @@ impl Intake<'_> {
             if has_name || is_open || !counted.insert(facts.key) {
                 continue;
             }
-            let InodeKey { device, inode, birth_time } = facts.key;
-            let names: Vec<_> = self.file_system(&listing.directory, device).names().collect();
-            let known = |name: &[u8; 16]| self.checkpoints.of_inode(*name, inode, birth_time);
-            let known = names.iter().find_map(known);
-            if let Some(piece) = vanished::lost(names[0], &facts, known) {
-                self.lost.push((source, piece, birth_time != 0));
+            let file_system = self.file_system(&listing.directory, facts.key.device);
+            self.lose(Waiting { source, facts, file_system });
+        }
+    }
+
+    /// What was seen of files that waited in directories that are gone, unless they are open by another
+    /// name.
+    pub(crate) fn lose_gone_with_directories(&mut self) {
+        let mut counted = HashSet::new();
+        for file in self.tree.take_gone_with_directories() {
+            let key = file.facts.key;
+            if !self.streams.open.contains_key(&key) && counted.insert(key) {
+                self.lose(file);
             }
         }
+    }
+
+    fn lose(&mut self, Waiting { source, facts, file_system }: Waiting) {
+        let InodeKey { inode, birth_time, .. } = facts.key;
+        let names: Vec<_> = file_system.names().collect();
+        let known = |name: &[u8; 16]| self.checkpoints.of_inode(*name, inode, birth_time);
+        let known = names.iter().find_map(known);
+        if let Some(piece) = vanished::lost(names[0], &facts, known) {
+            self.lost.push((source, piece, birth_time != 0));
+        }
+    }
+
+    /// A file cannot be opened for now.
+    fn waits(&mut self, node: NodeId, listing: &Listing, source: &Source, named: &Named) {
+        let (source, facts) = (source.clone(), named.facts);
+        let file_system = self.file_system(&listing.directory, facts.key.device);
+        self.tree.waits(node, Waiting { source, facts, file_system });
     }
 
     /// Takes in what waited for a sound listing of a directory that is gone.
@@ -224,14 +252,14 @@ impl Intake<'_> {
             return;
         }
         if !self.may_open(node, opened.len()) {
-            self.tree.waits(node, source, named.facts);
+            self.waits(node, listing, source, named);
             return;
         }
         let of_stream = opened.iter().filter(|(of, _)| of.id == source.id).count()
             + self.streams.by_id.get(&source.id).map_or(0, |stream| stream.files.len());
         if of_stream >= STREAM_FILES_MAX {
             self.warn_of_full_stream(node, listing);
-            self.tree.waits(node, source, named.facts);
+            self.waits(node, listing, source, named);
             return;
         }
         let settled = self.tree.memory(node).and_then(|memory| memory.settled.get(&key)).copied();
@@ -261,7 +289,7 @@ impl Intake<'_> {
             Err(error) if is_gone(&error) => self.vanished.push((source.clone(), named.facts)),
             Err(error) if directory::is_shortage(&error) => {
                 self.tree.out_of_descriptors(node);
-                self.tree.waits(node, source, named.facts);
+                self.waits(node, listing, source, named);
             }
             Err(error) => {
                 self.warn(&listing.path.join(&named.name), &error);
@@ -327,7 +355,9 @@ impl Intake<'_> {
         let identity = self.identify(&file, &found);
         // What was read before was found to be its task's.
         let is_a_tasks = self.tree.sandbox(node).is_some();
-        let is_new = self.checkpoints.get(&identity).is_none();
+        let is_settled = |memory: &mut Memory| memory.settled.contains_key(&found.key);
+        let is_new = self.checkpoints.get(&identity).is_none()
+            && !self.tree.memory(node).is_some_and(is_settled);
         if is_a_tasks && is_new && is_foreign_link(&found, &facts(&listing.directory)?) {
             self.tree.skip(node, name, found.key, Skipped::HardLink);
             return Ok(None);
@@ -440,11 +470,14 @@ impl Intake<'_> {
 
     fn stream(&mut self, node: NodeId, source: Source) -> &mut Stream {
         let (checkpoints, config) = (&*self.checkpoints, self.config);
-        self.streams.by_id.entry(source.id).or_insert_with(|| {
+        let Streams { by_id, unfinished, .. } = &mut *self.streams;
+        by_id.entry(source.id).or_insert_with(|| {
             let clock = checkpoints.clock(source.id);
             let times = StreamTimes::restore(clock.last_time, clock.zone);
             let groups = Groups::restore(clock.groups, clock.last_time.is_some());
-            let text = StreamText::new(&source, config, groups);
+            let told = || UnfinishedLines::restore(clock.unfinished);
+            let unfinished = unfinished.take(source.id).unwrap_or_else(told);
+            let text = StreamText::new(&source, config, groups, unfinished);
             Stream::new(source, node, times, clock.pem, text)
         })
     }

@@ -57,6 +57,7 @@ mod sys;
 mod tail;
 mod tail_hash;
 mod trace_id;
+mod unfinished;
 mod vanished;
 mod why;
 

@@ -59,6 +59,11 @@ impl LineHead {
             .any(|part| part.file == file.key() && part.piece.generation == file.generation)
     }
 
+    /// Which bytes of which file the line begins with.
+    pub(crate) fn first(&self) -> Option<(InodeKey, Piece)> {
+        self.parts.first().map(|part| (part.file, part.piece))
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.parts.is_empty()
     }

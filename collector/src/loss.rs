@@ -21,6 +21,7 @@ impl Reader<'_> {
             zone: stream.times.zone_offset_seconds(),
             pem: stream.pem.merged(),
             groups: stream.text.groups.code(),
+            unfinished: stream.text.unfinished.code(),
         };
         let progress: Vec<Progress> =
             progress.iter().map(|progress| Progress { clock, ..*progress }).collect();

@@ -1,5 +1,6 @@
 //! Turns the next bytes of a file into a run: whole lines in place, and all others by the modules below.
 
+mod beginning;
 mod buffers;
 mod enveloped;
 mod open_end;
@@ -17,6 +18,7 @@ use sawlog_transport::run::PieceKind;
 use crate::batcher::Batcher;
 use crate::clock::Now;
 use crate::content;
+use crate::group::Side;
 use crate::line_head::LineHead;
 use crate::lines::{self, Reading};
 use crate::metrics::Metrics;
@@ -25,6 +27,7 @@ use crate::redact::{PemBlocks, Redactor};
 use crate::stream_text::StreamText;
 use crate::tail::TailFile;
 use crate::times::{ReadContext, StreamTimes};
+use beginning::Beginning;
 pub(crate) use buffers::Buffers;
 use window::Window;
 
@@ -144,10 +147,11 @@ impl Reader<'_> {
             self.enveloped(file, stream, window, envelope)?;
         } else if stream.head.is_some() {
             self.join(file, stream, window, live)?;
-        } else if self.redactor.is_some() && !self.line_before(window).is_empty() {
-            self.rest_of_line(file, stream, window, live);
         } else {
-            self.whole_lines(file, stream, window, live);
+            match self.beginning(file, stream, window)? {
+                Beginning::None => self.whole_lines(file, stream, window, live),
+                beginning => self.rest_of_line(file, stream, window, beginning, live),
+            }
         }
         file.scanned_to = file.scanned_to.max(file.read_to);
         file.caught_up = file.is_scanned();
@@ -214,13 +218,14 @@ impl Reader<'_> {
         );
         if consumed == 0 {
             if window.data > LINE_BYTES_MAX {
-                self.cut_line(file, stream, window, live);
+                self.cut_line(file, stream, window, Beginning::None, live);
             } else {
                 file.scanned_to = file.read_to + window.data as u64;
             }
             return;
         }
         pieces.push(file.piece(file.read_to + consumed as u64, PieceKind::Text));
+        stream.text.unfinished.ended(Side::Out);
         self.advance(file, stream, window, consumed);
         if self.buffers.redacted.edits.is_empty() {
             self.hand_on(stream, window.before..window.before + consumed);

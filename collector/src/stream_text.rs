@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::envelope::{Envelope, Format};
 use crate::group::Groups;
 use crate::place::{self, Source};
+use crate::unfinished::UnfinishedLines;
 
 /// How the text of one stream is read.
 pub(crate) struct StreamText {
@@ -17,6 +18,8 @@ pub(crate) struct StreamText {
     found: Option<(GenerationId, Option<Envelope>)>,
     /// Which traces go on.
     pub groups: Groups,
+    /// Which lines were handed on without their ends.
+    pub unfinished: UnfinishedLines,
     /// The labels that the source had, and the source of its unwrapped lines.
     unwrapped: Option<(Arc<Labels>, Source)>,
 }
@@ -30,14 +33,19 @@ pub(crate) enum Known {
 }
 
 impl StreamText {
-    /// The text of a stream that goes on with `groups`.
-    pub(crate) fn new(source: &Source, config: &Config, groups: Groups) -> Self {
+    /// The text of a stream that goes on with `groups`, behind lines that may be unfinished.
+    pub(crate) fn new(
+        source: &Source,
+        config: &Config,
+        groups: Groups,
+        unfinished: UnfinishedLines,
+    ) -> Self {
         let format = match (source.format, config.format) {
             (Format::Raw, _) | (_, Format::Auto) => source.format,
             (_, told) => told,
         };
         let groups = if config.multiline { groups } else { groups.off() };
-        Self { format, found: None, groups, unwrapped: None }
+        Self { format, found: None, groups, unfinished, unwrapped: None }
     }
 
     /// The envelope of a file.

@@ -28,6 +28,8 @@ use self::chains::{Chains, content_hash};
 use self::in_flight::InFlight;
 use crate::engine::{Budget, Limits, QueryError};
 
+/// How batches of pushed entries are compressed.
+const CODEC: Codec = Codec::Zstd(1);
 /// How long a push waits for its entries to become durable and to be found by queries.
 const ACK_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a push waits for another one of the same stream.
@@ -86,6 +88,11 @@ pub enum PushError {
     NoTransport,
     #[error("too much is waiting to be written: send the request again later")]
     Busy,
+    /// What else the request had is stored.
+    #[error(
+        "the transport stores no message that is as large as the one with a single entry of the request: send it without its longest lines, or raise the limit that the transport tells"
+    )]
+    TooLarge(#[source] SendError),
     #[error("the entries could not be made durable: send the request again")]
     Failed(#[source] SendError),
     #[error("the entries were not durable after {ACK_TIMEOUT:?}: send the request again")]
@@ -292,7 +299,7 @@ impl Receiver {
             number: state.batches - 1,
             config_generation: 0,
         };
-        BatchBuilder::new(header, Codec::Zstd(1))
+        BatchBuilder::new(header, CODEC)
     }
 
     /// Sends the batches, waits until all are durable, and shortly until they can be found. As long as
@@ -313,6 +320,7 @@ impl Receiver {
         }
         match failed {
             Some(SendError::Full) => Err(PushError::Busy),
+            Some(err @ SendError::RefusedAsTooLarge { .. }) => Err(PushError::TooLarge(err)),
             Some(err) => Err(PushError::Failed(err)),
             None if durable => Ok(()),
             None => Err(PushError::Timeout),

@@ -1,6 +1,7 @@
 //! One checkpoint record: 128 bytes with a checksum of its own, so that damage costs one record.
 //!
-//! All integers are little-endian: CRC32C of the rest (4), flags with open traces (4), file system (16), inode (8),
+//! All integers are little-endian: CRC32C of the rest (4), flags with open traces and
+//! unfinished lines (4), file system (16), inode (8),
 //! inode generation (8), birth time (8), truncations (8), stream (16), offset (8), tail hash (8),
 //! tail bytes (4), zone in seconds (4), last time (8), written at (8), lines (4) and bytes (4) of an open
 //! PEM block, prefix hash (8).
@@ -16,6 +17,8 @@ const INSIDE_CUT: u32 = 1;
 const HAS_ZONE: u32 = 1 << 1;
 const HAS_LAST_TIME: u32 = 1 << 2;
 const FINISHED: u32 = 1 << 3;
+/// The unfinished lines stand in the flags, two bits from this one on.
+const UNFINISHED_SHIFT: u32 = 4;
 /// The traces that go on stand in the flags, from this bit on.
 const GROUPS_SHIFT: u32 = 8;
 
@@ -49,11 +52,15 @@ pub(crate) struct StreamClock {
     pub pem: PemBlock,
     /// Which traces go on, as the grouper codes it.
     pub groups: u8,
+    /// The sides whose last line was handed on without its end, two bits.
+    pub unfinished: u8,
 }
 
 /// The bytes of a record, written at `written_at` (nanoseconds since the epoch).
 pub(super) fn encode(progress: &Progress, written_at: i64) -> [u8; RECORD_BYTES] {
     let clock = &progress.clock;
+    let states = u32::from(clock.groups) << GROUPS_SHIFT
+        | u32::from(clock.unfinished & 3) << UNFINISHED_SHIFT;
     let flags = [
         (progress.inside_cut, INSIDE_CUT),
         (clock.zone.is_some(), HAS_ZONE),
@@ -62,7 +69,7 @@ pub(super) fn encode(progress: &Progress, written_at: i64) -> [u8; RECORD_BYTES]
     ]
     .into_iter()
     .filter(|(set, _)| *set)
-    .fold(u32::from(clock.groups) << GROUPS_SHIFT, |flags, (_, flag)| flags | flag);
+    .fold(states, |flags, (_, flag)| flags | flag);
     let mut out = Vec::with_capacity(RECORD_BYTES);
     out.extend_from_slice(&[0; 4]);
     out.extend_from_slice(&flags.to_le_bytes());
@@ -116,6 +123,7 @@ pub(super) fn decode(bytes: &[u8; RECORD_BYTES]) -> Option<(Progress, i64)> {
             bytes: u32::from_le_bytes(rest.take()),
         },
         groups: (flags >> GROUPS_SHIFT) as u8,
+        unfinished: (flags >> UNFINISHED_SHIFT) as u8 & 3,
     };
     let prefix = PrefixHash(u64::from_le_bytes(rest.take()));
     let finished = flags & FINISHED != 0;
@@ -160,6 +168,7 @@ pub(super) mod tests {
         fn round_trips(
             numbers: [u64; 7], stream: u128, inside_cut: bool, finished: bool, zone: Option<i32>,
             last_time: Option<i64>, written_at: i64, lines: u32, bytes: u32, groups: u8,
+            unfinished: u8,
         ) {
             let before = Progress {
                 file: FileIdentity {
@@ -175,7 +184,7 @@ pub(super) mod tests {
                 tail: TailHash::of(b"tail"),
                 prefix: PrefixHash(numbers[6]),
                 finished,
-                clock: StreamClock { last_time, zone, pem: PemBlock { lines, bytes }, groups },
+                clock: StreamClock { last_time, zone, pem: PemBlock { lines, bytes }, groups, unfinished: unfinished & 3 },
             };
             prop_assert_eq!(decode(&encode(&before, written_at)), Some((before, written_at)));
         }

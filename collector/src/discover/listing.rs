@@ -222,13 +222,12 @@ impl Tree {
             self.starved.remove(&id);
             self.unwatched.remove(&id);
             self.parked_vanished(node.memory.parked(), &node.path);
-            // Its directory is gone too: no listing will tell of it.
-            let lost = node.memory.waiting_bytes();
-            self.metrics.lost_bytes.with_label_values(&["vanished"]).inc_by(lost);
             // At the next rescan, lest each directory that goes be answered by listings.
             for crowded in self.shares.removed(id, &node) {
                 self.distrust(crowded);
             }
+            // Their directory is gone too: no listing will tell of them.
+            self.gone.extend(node.memory.into_gone());
             self.orphans.extend(node.logs.into_values());
             rest.extend(node.children.into_values());
         }

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 use sawlog_transport::{FileIdentity, StreamId};
 
-use crate::identity::{Facts, InodeKey};
+use crate::identity::InodeKey;
 use crate::mesos::ContainerKey;
 use crate::metrics::Metrics;
 use crate::place::{Place, Source};
@@ -30,7 +30,7 @@ pub(crate) use hot::Hot;
 pub(crate) use listing::Listing;
 pub(crate) use look::Known;
 pub(crate) use marks::Rescan;
-pub(crate) use names::{Logs, Memory, Named, Settled, Skipped};
+pub(crate) use names::{Logs, Memory, Named, Settled, Skipped, Waiting};
 use node::Node;
 pub(crate) use shares::SANDBOX_DIRECTORIES_MAX;
 use shares::Shares;
@@ -61,6 +61,8 @@ pub(crate) struct Tree {
     uncertain: HashSet<NodeId>,
     /// Streams whose directory is gone.
     orphans: Vec<StreamId>,
+    /// Files that waited in directories that are gone.
+    gone: Vec<Waiting>,
     /// Directories that, or whose files, could not be opened for want of descriptors.
     starved: HashSet<NodeId>,
     warned_of_descriptors: bool,
@@ -83,6 +85,7 @@ impl Tree {
             checks: 0,
             uncertain: HashSet::new(),
             orphans: Vec::new(),
+            gone: Vec::new(),
             starved: HashSet::new(),
             warned_of_descriptors: false,
             metrics,
@@ -202,17 +205,22 @@ impl Tree {
     }
 
     /// A file waits until others are closed. It is remembered, in case it is gone by then.
-    pub(crate) fn waits(&mut self, id: NodeId, source: &Source, seen: Facts) {
+    pub(crate) fn waits(&mut self, id: NodeId, file: Waiting) {
         if self.may_remember(id)
             && let Some(memory) = self.memory(id)
         {
-            memory.waits(source.clone(), seen);
+            memory.waits(file);
         }
     }
 
     /// Files of a directory that waited and are gone.
-    pub(crate) fn take_gone(&mut self, id: NodeId) -> Vec<(Source, Facts)> {
+    pub(crate) fn take_gone(&mut self, id: NodeId) -> Vec<Waiting> {
         self.memory(id).map(Memory::take_gone).unwrap_or_default()
+    }
+
+    /// Files that waited in directories that are gone.
+    pub(crate) fn take_gone_with_directories(&mut self) -> Vec<Waiting> {
+        std::mem::take(&mut self.gone)
     }
 
     /// The logs of a directory that feed streams.

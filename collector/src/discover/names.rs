@@ -9,6 +9,7 @@ use rustix::fs::FileType;
 use sawlog_transport::FileIdentity;
 
 use crate::directory;
+use crate::file_system::Answer;
 use crate::identity::{Facts, InodeKey, facts_at};
 use crate::place::{Place, Source};
 use crate::rotation::Age;
@@ -78,9 +79,18 @@ pub(crate) struct Memory {
     /// Left out, and why.
     pub skipped: HashMap<InodeKey, Skipped>,
     /// Not open yet for want of descriptors, as they were seen.
-    waiting: HashMap<InodeKey, (Source, Facts)>,
+    waiting: HashMap<InodeKey, Waiting>,
     /// Those of them that are gone.
-    gone: Vec<(Source, Facts)>,
+    gone: Vec<Waiting>,
+}
+
+/// A file that waits to be opened, as it was seen.
+#[derive(Clone, Debug)]
+pub(crate) struct Waiting {
+    pub source: Source,
+    pub facts: Facts,
+    /// Its file system, which nothing tells any more once the directory is gone.
+    pub file_system: Answer,
 }
 
 /// Why a file is left out.
@@ -153,9 +163,10 @@ impl Memory {
     }
 
     /// A file waits until others are closed.
-    pub(super) fn waits(&mut self, source: Source, seen: Facts) {
-        self.waits_no_more(&seen.key);
-        self.waiting.insert(seen.key, (source, seen));
+    pub(super) fn waits(&mut self, file: Waiting) {
+        let key = file.facts.key;
+        self.waits_no_more(&key);
+        self.waiting.insert(key, file);
     }
 
     /// A file is being opened that may have waited, or was closed to make room.
@@ -167,14 +178,13 @@ impl Memory {
     }
 
     /// Files that are gone and were never opened.
-    pub(super) fn take_gone(&mut self) -> Vec<(Source, Facts)> {
+    pub(super) fn take_gone(&mut self) -> Vec<Waiting> {
         std::mem::take(&mut self.gone)
     }
 
-    /// Bytes of the files that wait, as far as they were not read before.
-    pub(super) fn waiting_bytes(&self) -> u64 {
-        let read = |key| self.settled.get(key).map_or(0, |settled| settled.size);
-        self.waiting.iter().map(|(key, (_, seen))| seen.size.saturating_sub(read(key))).sum()
+    /// The same when the directory is gone, and all that waited in it.
+    pub(super) fn into_gone(self) -> impl Iterator<Item = Waiting> {
+        self.gone.into_iter().chain(self.waiting.into_values())
     }
 
     /// How many of the files were closed only to make room.

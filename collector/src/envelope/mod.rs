@@ -3,6 +3,7 @@
 mod cri;
 mod docker;
 mod known_paths;
+mod open_parts;
 mod unescape;
 mod unwrap;
 #[cfg(test)]
@@ -12,6 +13,7 @@ use sawlog_transport::limits::FRAME_TEXT_BYTES_MAX;
 
 use crate::group::Side;
 pub(crate) use known_paths::known_path;
+pub(crate) use open_parts::{OpenParts, Parts};
 pub(crate) use unwrap::{Ending, Item, Unwrapped};
 
 /// In what form a plain file holds its lines.
@@ -52,6 +54,11 @@ impl Envelope {
         [Self::Cri, Self::Docker].into_iter().find(|envelope| {
             envelope.part(first_line, &mut text).is_some_and(|part| part.time.is_some())
         })
+    }
+
+    /// Whether a physical line has the form of the envelope.
+    pub(crate) fn fits(self, line: &[u8]) -> bool {
+        self.part(line, &mut Vec::new()).is_some()
     }
 
     /// Appends the text in a physical line to `text`; `None` if the line does not fit (then what was

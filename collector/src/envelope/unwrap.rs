@@ -99,6 +99,14 @@ impl Unwrapped {
         }
     }
 
+    /// Whether parts of a line end here and part of an envelope too, of which nobody knows whether it
+    /// goes on with them.
+    pub(crate) fn ends_in_doubt(&self) -> bool {
+        let partial = |item: &&Item| item.flags & LineFlags::PARTIAL != 0;
+        let ends = || self.items.iter().filter(partial);
+        ends().any(|item| item.side.is_none()) && ends().any(|item| item.side.is_some())
+    }
+
     fn begin(&mut self) {
         self.text.clear();
         self.items.clear();

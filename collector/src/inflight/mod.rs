@@ -5,12 +5,12 @@
 //! that is too large is sent again until the limit is raised, and everything behind it waits: files and
 //! spool keep it, and people are told.
 
+mod company;
 #[cfg(test)]
 mod refusal_tests;
 mod sending;
 mod sent;
 mod sizes;
-mod split;
 #[cfg(test)]
 mod tests;
 
@@ -25,8 +25,8 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::batcher::Encoded;
 use crate::checkpoint::Progress;
 use crate::config::Config;
+pub(crate) use company::Company;
 use sent::{InSpool, Sent};
-use sizes::Sizes;
 
 /// The batches that are not acknowledged.
 pub(crate) struct InFlight {
@@ -44,10 +44,10 @@ pub(crate) struct InFlight {
     /// The numbers of the batches of which the transport has something, by the tags of its messages.
     under_way: HashMap<u64, u64>,
     under_way_bytes: usize,
-    /// What was sent last, if nothing else was under way.
-    alone: Option<u64>,
     next_tag: u64,
-    sizes: Sizes,
+    /// All that send to the transport, and which of them this is.
+    company: Company,
+    sender: u64,
     refused: Option<Refused>,
     text_bytes: usize,
     memory_bytes: usize,
@@ -86,11 +86,19 @@ pub(crate) struct ToSpool {
     pub is_spilled: bool,
 }
 
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.company.answered(self.under_way.len(), self.under_way_bytes);
+    }
+}
+
 impl InFlight {
+    /// What sends to the transport in this company.
     pub(crate) fn new(
         producer: Arc<dyn Producer>,
         collector: CollectorId,
         config: &Config,
+        company: Company,
     ) -> Self {
         let (acks, arrived) = mpsc::channel();
         Self {
@@ -103,9 +111,9 @@ impl InFlight {
             stored: Vec::new(),
             under_way: HashMap::new(),
             under_way_bytes: 0,
-            alone: None,
             next_tag: 0,
-            sizes: Sizes::default(),
+            sender: company.join(),
+            company,
             refused: None,
             text_bytes: 0,
             memory_bytes: 0,

@@ -60,7 +60,7 @@ impl Setup {
         let config = Config::new("/d", "h");
         let producer = Arc::new(transport.producer());
         Self {
-            in_flight: InFlight::new(producer, CollectorId(1), &config),
+            in_flight: InFlight::new(producer, CollectorId(1), &config, Company::default()),
             transport,
             metrics: Metrics::register(&Registry::new()).expect("metrics"),
             now: Duration::ZERO,
@@ -228,50 +228,53 @@ fn the_spool_has_the_whole_of_what_is_sent_in_parts() {
     s.assert_stored(1);
 }
 
+/// Judges all that is under way together, as a broker does what is written at once.
+struct Together {
+    most: usize,
+    taken: parking_lot::Mutex<Vec<(u64, usize, AckSender)>>,
+    stored: parking_lot::Mutex<Vec<usize>>,
+}
+impl Producer for Together {
+    fn partitions(&self) -> u32 {
+        1
+    }
+
+    fn send(
+        &self,
+        _: u32,
+        message: Bytes,
+        tag: u64,
+        acks: &AckSender,
+    ) -> Result<(), sawlog_transport::SendError> {
+        self.taken.lock().push((tag, message.len(), acks.clone()));
+        Ok(())
+    }
+}
+impl Together {
+    fn answer(&self) {
+        let taken = std::mem::take(&mut *self.taken.lock());
+        let bytes = taken.iter().map(|(_, bytes, _)| bytes).sum::<usize>();
+        for (tag, len, acks) in taken {
+            let (place, reason) = (String::new(), String::new());
+            let refused =
+                sawlog_transport::SendError::RefusedAsTooLarge { place, bytes: len, reason };
+            let position = sawlog_transport::Position { partition: 0, offset: 0 };
+            let result = if bytes > self.most { Err(refused) } else { Ok(position) };
+            self.stored.lock().extend(result.is_ok().then_some(len));
+            acks.send(Ack { tag, result }).expect("listens");
+        }
+    }
+}
+
 /// Of several messages that are written at once none may be too large itself.
 #[test]
 fn what_was_refused_in_company_is_sent_alone_before_it_is_divided() {
-    /// Judges all that is under way together, as a broker does what is written at once.
-    struct Together {
-        most: usize,
-        taken: parking_lot::Mutex<Vec<(u64, usize, AckSender)>>,
-        stored: parking_lot::Mutex<Vec<usize>>,
-    }
-    impl Producer for Together {
-        fn partitions(&self) -> u32 {
-            1
-        }
-
-        fn send(
-            &self,
-            _: u32,
-            message: Bytes,
-            tag: u64,
-            acks: &AckSender,
-        ) -> Result<(), sawlog_transport::SendError> {
-            self.taken.lock().push((tag, message.len(), acks.clone()));
-            Ok(())
-        }
-    }
-    impl Together {
-        fn answer(&self) {
-            let taken = std::mem::take(&mut *self.taken.lock());
-            let bytes = taken.iter().map(|(_, bytes, _)| bytes).sum::<usize>();
-            for (tag, len, acks) in taken {
-                let (place, reason) = (String::new(), String::new());
-                let refused =
-                    sawlog_transport::SendError::RefusedAsTooLarge { place, bytes: len, reason };
-                let position = sawlog_transport::Position { partition: 0, offset: 0 };
-                let result = if bytes > self.most { Err(refused) } else { Ok(position) };
-                self.stored.lock().extend(result.is_ok().then_some(len));
-                acks.send(Ack { tag, result }).expect("listens");
-            }
-        }
-    }
     let len = batch(0).message.len();
     let producer =
         Arc::new(Together { most: 3 * len, taken: Default::default(), stored: Default::default() });
-    let mut in_flight = InFlight::new(producer.clone(), CollectorId(1), &Config::new("/d", "h"));
+    let config = Config::new("/d", "h");
+    let mut in_flight =
+        InFlight::new(producer.clone(), CollectorId(1), &config, Company::default());
     let metrics = Metrics::register(&Registry::new()).expect("metrics");
     (0..5).for_each(|number| in_flight.push(batch(number)));
     let mut done = Vec::new();
@@ -283,4 +286,43 @@ fn what_was_refused_in_company_is_sent_alone_before_it_is_divided() {
     assert_eq!(done.iter().map(|batch| batch.number).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
     assert_eq!((producer.stored.lock().len(), metrics.load.divided_batches.get()), (5, 0));
     assert_eq!(metrics.send_retries.get(), 5);
+}
+
+/// What is live and what is read back from the spool go to one broker.
+#[test]
+fn of_two_that_send_at_once_neither_is_alone() {
+    let len = batch(0).message.len();
+    let producer = Arc::new(Together {
+        most: len + len / 2,
+        taken: Default::default(),
+        stored: Default::default(),
+    });
+    let (config, company) = (Config::new("/d", "h"), Company::default());
+    let sender = |number: u64| {
+        let mut sender = InFlight::new(producer.clone(), CollectorId(1), &config, company.clone());
+        sender.push(batch(number));
+        sender
+    };
+    let mut senders = [sender(0), sender(1)];
+    let metrics = Metrics::register(&Registry::new()).expect("metrics");
+    let mut done = 0;
+    for _ in 0..4 {
+        senders.iter_mut().for_each(|sender| sender.send(Duration::ZERO, &metrics));
+        producer.answer();
+        for sender in &mut senders {
+            done += sender.receive(Duration::ZERO, &metrics).len();
+        }
+    }
+    assert_eq!((done, producer.stored.lock().len()), (2, 2));
+    assert_eq!((metrics.load.divided_batches.get(), metrics.send_retries.get()), (0, 2));
+    // What goes away unanswered holds up nobody.
+    let mut gone = sender(2);
+    gone.send(Duration::ZERO, &metrics);
+    drop(gone);
+    let mut last = sender(3);
+    last.send(Duration::ZERO, &metrics);
+    assert_eq!(producer.taken.lock().len(), 2);
+    drop(producer.taken.lock().remove(0));
+    producer.answer();
+    assert_eq!(last.receive(Duration::ZERO, &metrics).len(), 1);
 }

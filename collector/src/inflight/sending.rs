@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use sawlog_transport::SendError;
+use sawlog_transport::batch::split;
 
 use super::sent::{InSpool, Message, State};
-use super::split::split;
 use super::{Done, InFlight, Refused};
+use crate::batcher::CODEC;
 use crate::metrics::Metrics;
 
 impl InFlight {
@@ -20,7 +21,7 @@ impl InFlight {
     /// Sends what is due, in order: nothing overtakes a batch that waits to be sent again.
     pub(crate) fn send(&mut self, now: Duration, metrics: &Metrics) {
         let Some(partition) = self.partition() else { return };
-        self.sizes.forget(now);
+        self.company.forget(now);
         let waiting = self.batches.iter().filter(|(_, sent)| sent.is_waiting());
         let waiting: Vec<u64> = waiting.map(|(number, _)| *number).collect();
         for number in waiting {
@@ -49,16 +50,15 @@ impl InFlight {
                     continue;
                 }
             }
-            if self.sizes.is_too_large(bytes.len()) && self.divide(number, at, metrics) {
+            if self.company.is_too_large(bytes.len()) && self.divide(number, at, metrics) {
                 continue;
             }
-            if !self.sizes.may_join(bytes.len(), self.under_way_bytes) {
+            if !self.company.may_join(bytes.len()) {
                 return false;
             }
             fail::fail_point!("collector::before_send");
-            let is_alone = self.under_way.is_empty();
             match self.producer.send(partition, bytes.clone(), tag, &self.acks) {
-                Ok(()) => self.taken(number, at, is_alone, metrics),
+                Ok(()) => self.taken(number, at, metrics),
                 Err(SendError::Full) => return false,
                 Err(error) => {
                     self.failed(number, at, &error, true, now, metrics);
@@ -74,13 +74,13 @@ impl InFlight {
         self.batches.get_mut(&number)?.messages.get_mut(at)
     }
 
-    fn taken(&mut self, number: u64, at: usize, is_alone: bool, metrics: &Metrics) {
+    fn taken(&mut self, number: u64, at: usize, metrics: &Metrics) {
         let Some(message) = self.message(number, at) else { return };
         message.state = State::Taken;
         let (tag, bytes) = (message.tag, message.bytes.len());
         self.under_way.insert(tag, number);
         self.under_way_bytes += bytes;
-        self.alone = is_alone.then_some(tag);
+        self.company.taken(self.sender, tag, bytes);
         metrics.batches_sent.inc();
     }
 
@@ -93,11 +93,13 @@ impl InFlight {
             let Some(at) = sent.messages.iter().position(|message| message.tag == ack.tag) else {
                 continue;
             };
-            self.under_way_bytes -= sent.messages[at].bytes.len();
+            let bytes = sent.messages[at].bytes.len();
+            self.under_way_bytes -= bytes;
+            self.company.answered(1, bytes);
             match ack.result {
                 Ok(_) => self.store(number, at),
                 Err(error) => {
-                    let is_alone = self.alone == Some(ack.tag);
+                    let is_alone = self.company.was_alone(self.sender, ack.tag);
                     self.failed(number, at, &error, is_alone, now, metrics);
                 }
             }
@@ -124,7 +126,7 @@ impl InFlight {
         }
         let (tag, bytes) = (message.tag, message.bytes.len());
         message.state = State::Waiting(now);
-        self.sizes.refused(bytes, is_alone, now);
+        self.company.refused(bytes, is_alone, now);
         if !is_alone {
             metrics.send_retries.inc();
             return;
@@ -146,7 +148,7 @@ impl InFlight {
         else {
             return false;
         };
-        let parts = match split(message.bytes.clone()) {
+        let parts = match split(message.bytes.clone(), CODEC) {
             Ok(parts) => parts,
             Err(error) => {
                 message.indivisible = Some(error.to_string());
@@ -169,7 +171,7 @@ impl InFlight {
         let Some(sent) = self.batches.get_mut(&number) else { return };
         let message = &mut sent.messages[at];
         message.state = State::Stored;
-        self.sizes.stored(message.bytes.len());
+        self.company.stored(message.bytes.len());
         let tag = message.tag;
         self.refused = self.refused.take().filter(|refused| refused.tag != tag);
         if !sent.is_stored() {

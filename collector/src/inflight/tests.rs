@@ -63,7 +63,8 @@ fn setup(batches: u64, room: usize) -> Setup {
     let producer =
         Arc::new(Slow { partitions: AtomicU32::new(5), taken, used, room: Mutex::new(room) });
     let config = Config::new("/d", "h");
-    let mut in_flight = InFlight::new(producer.clone(), CollectorId(1), &config);
+    let mut in_flight =
+        InFlight::new(producer.clone(), CollectorId(1), &config, Company::default());
     for number in 0..batches {
         in_flight.push(Encoded {
             number,

@@ -33,6 +33,8 @@ pub(super) struct Open {
     /// Bytes that come again.
     pass_over: u64,
     pub(super) used: Instant,
+    /// When it was last asked how far it is acknowledged; `None`: not yet.
+    pub(super) asked: Option<Instant>,
 }
 
 impl Open {
@@ -64,6 +66,8 @@ pub(super) struct Files {
     saved: String,
     size_max: u64,
     pub(super) tree_bytes_max: u64,
+    /// Bytes added since all files were summed up.
+    pub(super) unsummed_bytes: u64,
     /// Of files that were removed because all together were too much.
     pub(super) dropped_bytes: u64,
 }
@@ -86,6 +90,8 @@ impl Files {
             cursor: record.cursor,
             size_max,
             tree_bytes_max: TREE_BYTES_MAX,
+            // What an earlier process left is summed up first of all.
+            unsummed_bytes: u64::MAX,
             dropped_bytes: 0,
         };
         this.open_recorded(now)?;
@@ -133,6 +139,7 @@ impl Files {
         line.push(b'\n');
         let passed = open.pass_over(&line)?;
         open.log.append(&line[passed..])?;
+        self.unsummed_bytes = self.unsummed_bytes.saturating_add((line.len() - passed) as u64);
         let is_due = open.log.size() >= self.size_max;
         self.cursor = String::from_utf8_lossy(cursor).into_owned();
         if is_due {
@@ -153,7 +160,16 @@ impl Files {
                 self.open.iter().min_by_key(|(_, open)| open.used).map(|(key, _)| key.clone())
         {
             self.save()?;
-            self.open.remove(&oldest);
+            if let Some(open) = self.open.remove(&oldest).filter(|open| open.pass_over > 0) {
+                // What is to come again is still to be known when it is opened for it.
+                let recorded = Recorded {
+                    directory: oldest.0.clone(),
+                    name: oldest.1.to_owned(),
+                    inode: open.log.inode()?,
+                    size: open.log.size().saturating_sub(open.pass_over),
+                };
+                self.recorded.insert((oldest.0.clone(), oldest.1.to_owned()), recorded);
+            }
             self.closed.insert(oldest, now);
         }
         self.closed.remove(key);
@@ -169,7 +185,7 @@ impl Files {
             Some(_) => log.size(),
             None => 0,
         };
-        self.open.insert(key.clone(), Open { log, pass_over, used: now });
+        self.open.insert(key.clone(), Open { log, pass_over, used: now, asked: None });
         self.save_always()
     }
 

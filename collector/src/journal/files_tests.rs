@@ -155,3 +155,58 @@ fn all_together_stay_within_the_limit_and_the_oldest_rotated_go_first() {
     add(&mut files, 40);
     assert_eq!(content(temp.path(), 0), "line 40\n");
 }
+
+/// More logs are written than are open at once, before what was there already comes again.
+#[test]
+fn lines_that_come_again_to_a_log_that_was_closed_meanwhile_are_there_once() {
+    let temp = tempfile::tempdir().expect("temp dir");
+    let now = Instant::now();
+    let open = || Files::open(temp.path(), 1000, now).expect("opened");
+    let mut files = open();
+    add(&mut files, 0);
+    files.save().expect("saved");
+    add(&mut files, 2);
+    add(&mut files, 4);
+    // It ends before the next save: two lines come again.
+    let mut files = {
+        drop(files);
+        open()
+    };
+    for n in 0..OPEN_MAX {
+        let key = (PathBuf::from(format!("others/c{n}")), "stdout");
+        let used = now + Duration::from_secs(1);
+        files.add(key, b"line", b"0", used).expect("added");
+    }
+    assert!(!files.open.keys().any(|key| key.0.ends_with("runs/c0")), "it was closed");
+    for n in [2, 4, 6] {
+        add(&mut files, n);
+    }
+    assert_eq!(content(temp.path(), 0), "line 0\nline 2\nline 4\nline 6\n");
+}
+
+#[test]
+fn of_many_logs_a_few_are_asked_about_at_once_and_each_in_turn() {
+    let temp = tempfile::tempdir().expect("temp dir");
+    let now = Instant::now();
+    let mut files = Files::open(temp.path(), 1000, now).expect("opened");
+    for n in 0..OPEN_MAX {
+        let key = (PathBuf::from(format!("runs/c{n}")), "stdout");
+        files.add(key, b"line", b"0", now).expect("added");
+    }
+    let asked = std::cell::RefCell::new(Vec::new());
+    let mut most = 0;
+    for round in 1..=OPEN_MAX as u32 {
+        let before = asked.borrow().len();
+        let ask = |log: PathBuf| {
+            asked.borrow_mut().push(log);
+            Vec::new()
+        };
+        files.tidy(now + IDLE + Duration::from_secs(round.into()), ask).expect("tidied");
+        most = most.max(asked.borrow().len() - before);
+    }
+    assert!((1..=OPEN_MAX / 4).contains(&most), "{most} at once");
+    let mut asked = asked.into_inner();
+    asked.sort_unstable();
+    asked.dedup();
+    assert_eq!(asked.len(), OPEN_MAX);
+}

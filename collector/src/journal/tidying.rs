@@ -4,12 +4,17 @@ use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::files::{Files, Key};
+use super::files::{Files, Key, Open};
 use super::tree;
 use crate::directory;
 use crate::pipe::log::Log;
 use crate::why::AcknowledgedFile;
 
+/// How many open logs are asked about each time, those first that were asked about longest ago: each
+/// question waits for the collector.
+const OPEN_AT_ONCE: usize = if cfg!(test) { 4 } else { 32 };
+/// All files are summed up each time such a part of what they may take was written.
+const SUMMED_EVERY: u64 = 64;
 /// How many logs that are not open are looked at each time.
 const CLOSED_AT_ONCE: usize = 32;
 /// A log that got nothing for so long is removed once it is acknowledged: its container has ended, or
@@ -25,11 +30,16 @@ impl Files {
         ask: impl Fn(PathBuf) -> Vec<AcknowledgedFile>,
     ) -> io::Result<()> {
         let mut over = Vec::new();
-        for (key, open) in &mut self.open {
-            let is_idle = now.saturating_duration_since(open.used) >= IDLE;
-            if !is_idle && !open.log.rotated.is_anything_awaited() {
-                continue;
-            }
+        let is_idle = |open: &Open| now.saturating_duration_since(open.used) >= IDLE;
+        let mut due: Vec<(&Key, &mut Open)> = self
+            .open
+            .iter_mut()
+            .filter(|(_, open)| is_idle(open) || open.log.rotated.is_anything_awaited())
+            .collect();
+        due.sort_unstable_by_key(|(_, open)| open.asked);
+        for (key, open) in due.into_iter().take(OPEN_AT_ONCE) {
+            let is_idle = is_idle(open);
+            open.asked = Some(now);
             let known = ask(self.root.join(&key.0).join(key.1));
             if is_over(&mut open.log, &known)? && is_idle {
                 over.push(key.clone());
@@ -84,9 +94,14 @@ impl Files {
         Ok(())
     }
 
-    /// Removes the oldest files beyond the limit. Lines that were not read are lost, which the
+    /// Removes the oldest files beyond the limit, each time some of it has been written: to look at all
+    /// files takes the longer the more there are. Lines that were not read are lost, which the
     /// collector counts.
     fn keep_within_limit(&mut self) -> io::Result<()> {
+        if self.unsummed_bytes < self.tree_bytes_max / SUMMED_EVERY {
+            return Ok(());
+        }
+        self.unsummed_bytes = 0;
         let beyond = tree::beyond(tree::files(&self.root), self.tree_bytes_max);
         if beyond.is_empty() {
             return Ok(());

@@ -89,6 +89,9 @@ pub(crate) struct Facts {
     pub is_pod: bool,
     /// The labels that the operator allows.
     pub labels: BTreeMap<String, String>,
+    /// Whether labels were left out of what was told: what is left stands for all of them.
+    #[serde(skip)]
+    pub labels_are_cleaned: bool,
     pub tasks: Vec<Task>,
     /// Whether the executor has ended.
     pub ended: bool,
@@ -104,6 +107,9 @@ pub(crate) struct Task {
     /// Its container below the run's, joined by `.`; empty for the run's own, or while unknown.
     pub nested: String,
     pub labels: BTreeMap<String, String>,
+    /// As in [`Facts`].
+    #[serde(skip)]
+    pub labels_are_cleaned: bool,
 }
 
 impl Facts {
@@ -115,7 +121,7 @@ impl Facts {
         take_over(&mut self.source, &newer.source);
         self.is_pod |= newer.is_pod;
         self.ended |= newer.ended;
-        if !newer.labels.is_empty() {
+        if !newer.labels.is_empty() || newer.labels_are_cleaned {
             self.labels = newer.labels.clone();
         }
         for task in &newer.tasks {
@@ -141,7 +147,7 @@ impl Task {
         take_over(&mut self.name, &newer.name);
         take_over(&mut self.user, &newer.user);
         take_over(&mut self.nested, &newer.nested);
-        if !newer.labels.is_empty() {
+        if !newer.labels.is_empty() || newer.labels_are_cleaned {
             self.labels = newer.labels.clone();
         }
     }

@@ -158,7 +158,9 @@ impl Reader<'_> {
         let nested = changes.iter().rev().find(|change| !change.nested.is_empty());
         let nested = nested.map(|change| change.nested.clone()).unwrap_or_default();
         let labels = self.allow(info.labels.as_ref());
-        (Task { id: id.to_owned(), name, user: text(&info.user), nested, labels }, changes)
+        let user = text(&info.user);
+        let id = id.to_owned();
+        (Task { id, name, user, nested, labels, labels_are_cleaned: false }, changes)
     }
 
     fn allow(&self, labels: Option<&wire::Labels>) -> BTreeMap<String, String> {

@@ -20,8 +20,10 @@ use super::window::{ROLLED_UP, Track, WINDOW, Window};
 /// so many pauses.
 const GAP_MIN: Duration = Duration::from_secs(60);
 const GAP_PAUSES: u32 = 4;
-/// How much of the samples is read back, from the end: ten minutes of long lines.
-const SAMPLES_BYTES_MAX: u64 = 128 * 1024;
+/// How much of the samples is read back, from the end, at least: ten minutes of long lines, one each 15 s.
+const SAMPLES_BYTES_MIN: u64 = 128 * 1024;
+/// A long line of a sample, in bytes.
+const SAMPLE_BYTES: u64 = 3 * 1024 + 256;
 /// How much of the windows is read back, from the end: the last one.
 const WINDOWS_BYTES_MAX: u64 = 16 * 1024;
 
@@ -53,6 +55,8 @@ pub(super) struct Rollups {
     rolling: HashMap<ContainerKey, Rolling>,
     containers_max: usize,
     gap_max: Duration,
+    /// How much of the samples is read back, in bytes.
+    samples_bytes_max: u64,
     /// Whether the containers of an earlier process were looked at.
     has_taken_up: bool,
     /// Containers whose samples could not be read back or whose last window could not be written, by
@@ -64,8 +68,14 @@ impl Rollups {
     /// `every` is the pause between samples.
     pub(super) fn new(every: Duration) -> Self {
         let gap_max = GAP_MIN.max(every.saturating_mul(GAP_PAUSES));
-        let (rolling, containers_max) = (HashMap::new(), CONTAINERS_MAX);
-        Self { rolling, containers_max, gap_max, has_taken_up: false, owed: HashMap::new() }
+        Self {
+            rolling: HashMap::new(),
+            containers_max: CONTAINERS_MAX,
+            gap_max,
+            samples_bytes_max: samples_bytes_max(every),
+            has_taken_up: false,
+            owed: HashMap::new(),
+        }
     }
 
     #[cfg(test)]
@@ -173,7 +183,7 @@ impl Rollups {
             Entry::Occupied(known) => Ok(Some(known.into_mut())),
             Entry::Vacant(_) if is_full => Ok(None),
             Entry::Vacant(unknown) => {
-                let track = read_back(ids, files, self.gap_max)?;
+                let track = read_back(ids, files, self.gap_max, self.samples_bytes_max)?;
                 let rolling = Rolling { ids: ids.clone(), track, fed: now };
                 Ok(Some(unknown.insert(rolling)))
             }
@@ -196,11 +206,23 @@ impl Rollups {
     }
 }
 
+/// What two windows of samples take, that are taken with such a pause between them: a window that was
+/// closed and not written is made again with the open one.
+fn samples_bytes_max(every: Duration) -> u64 {
+    let samples = 2 * WINDOW.as_millis() as u64 / (every.as_millis() as u64).max(1);
+    samples.saturating_mul(SAMPLE_BYTES).max(SAMPLES_BYTES_MIN)
+}
+
 /// What is open of a container, from its samples; what was closed and not written any more before a
 /// crash is written.
-fn read_back(ids: &Ids, files: &mut GeneratedFiles, gap_max: Duration) -> io::Result<Track> {
+fn read_back(
+    ids: &Ids,
+    files: &mut GeneratedFiles,
+    gap_max: Duration,
+    samples_bytes_max: u64,
+) -> io::Result<Track> {
     let rolled_up = last_rolled_up(&files.tail(ids, STATS_5M, WINDOWS_BYTES_MAX)?);
-    let tail = files.tail(ids, STATS, SAMPLES_BYTES_MAX)?;
+    let tail = files.tail(ids, STATS, samples_bytes_max)?;
     let samples: Vec<Sample> =
         tail.split(|byte| *byte == b'\n').filter_map(Sample::parse).collect();
     let is_last = |sample: &Sample| Some(sample.time) == rolled_up;

@@ -21,26 +21,31 @@ pub(super) struct Bed {
     dir: TempDir,
     pub(super) files: GeneratedFiles,
     pub(super) rollups: Rollups,
+    every: Duration,
     now: Duration,
 }
 
 impl Bed {
     pub(super) fn new() -> Self {
+        Self::with(EVERY)
+    }
+
+    fn with(every: Duration) -> Self {
         let dir = tempfile::tempdir().expect("temp dir");
         let files = GeneratedFiles::new(dir.path(), metrics());
         files.create().expect("root");
-        Self { dir, files, rollups: Rollups::new(EVERY), now: Duration::ZERO }
+        Self { dir, files, rollups: Rollups::new(every), every, now: Duration::ZERO }
     }
 
     /// A process that died and started again.
     pub(super) fn restart(&mut self) {
-        self.rollups = Rollups::new(EVERY);
+        self.rollups = Rollups::new(self.every);
     }
 
     pub(super) fn write(&mut self, ids: &Ids, time: i64, numbers: &Value) {
         let mut record = numbers.clone();
         record["time"] = rfc3339(time).into();
-        self.now += EVERY;
+        self.now += self.every;
         self.rollups.write(ids, &line(&record), &mut self.files, self.now).expect("written");
     }
 
@@ -106,6 +111,26 @@ fn eighteen_percent_of_use_are_eighteen_percent() {
         "net_rx_bytes_delta": 20_000, "net_rx_dropped_delta": 20, "allocated_cpus": 7.2,
         "agent_cpus": 8, "agent_allocated_cpus": 7.2});
     assert_eq!(one, &expected, "{one}\n{expected}");
+}
+
+#[test]
+fn samples_of_each_second_are_read_back_for_their_whole_window() {
+    let mut bed = Bed::with(Duration::from_secs(1));
+    let ids = ids("e", "c1");
+    let mut numbers = used(0);
+    // As long as those of an agent with many counters.
+    numbers["filler"] = "x".repeat(2500).into();
+    for sample in 0..300 {
+        if sample == 290 {
+            bed.restart();
+        }
+        bed.write(&ids, START + SECOND * sample, &numbers);
+    }
+    bed.restart();
+    bed.write(&ids, START + SECOND * 300, &numbers);
+    let windows = bed.windows(&ids);
+    assert_eq!(windows.len(), 1);
+    assert_eq!((&windows[0]["samples"], &windows[0]["gaps"]), (&json!(300), &json!(0)));
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::facts::{Facts, Task};
-use super::status::Status;
+use super::facts::{Facts, TEXT_BYTES_MAX, Task};
+use super::status::{MESSAGE_BYTES_MAX, Status};
 use crate::metrics::Metrics;
 use crate::redact::{Event, PemBlock, Redactor};
 
@@ -34,14 +34,15 @@ impl Secrets {
             return;
         }
         let Facts { framework_name, principal, user, source, labels, tasks, .. } = facts;
+        let labels_are_cleaned = &mut facts.labels_are_cleaned;
         for text in [framework_name, principal, user, source] {
-            clean(redactor, text, |_| {});
+            clean(redactor, text, false, |_| {});
         }
-        clean_labels(redactor, labels);
-        for Task { name, user, labels, .. } in tasks {
-            clean(redactor, name, |_| {});
-            clean(redactor, user, |_| {});
-            clean_labels(redactor, labels);
+        *labels_are_cleaned |= clean_labels(redactor, labels);
+        for Task { name, user, labels, labels_are_cleaned, .. } in tasks {
+            clean(redactor, name, may_be_cut(name, TEXT_BYTES_MAX), |_| {});
+            clean(redactor, user, false, |_| {});
+            *labels_are_cleaned |= clean_labels(redactor, labels);
         }
     }
 
@@ -49,9 +50,12 @@ impl Secrets {
     pub(super) fn clean_status(&mut self, status: &mut Status) {
         let Some((redactor, metrics)) = &mut self.0 else { return };
         let Status { task_name, state, reason, source, message, .. } = status;
-        for text in [task_name, state, reason, source, message] {
-            clean(redactor, text, |event| metrics.redaction(event));
+        for text in [task_name, state, reason, source] {
+            let is_cut = may_be_cut(text, TEXT_BYTES_MAX);
+            clean(redactor, text, is_cut, |event| metrics.redaction(event));
         }
+        let is_cut = may_be_cut(message, MESSAGE_BYTES_MAX);
+        clean(redactor, message, is_cut, |event| metrics.redaction(event));
     }
 }
 
@@ -70,27 +74,39 @@ fn is_suspicious(redactor: &Redactor, facts: &Facts) -> bool {
     is_named || redactor.suspicious_lines(text.as_bytes()) > 0
 }
 
-/// Cleans values; a label whose name has a secret in it is left out.
-fn clean_labels(redactor: &mut Redactor, labels: &mut BTreeMap<String, String>) {
+/// Cleans values; a label whose name has a secret in it is left out. Tells whether one was.
+fn clean_labels(redactor: &mut Redactor, labels: &mut BTreeMap<String, String>) -> bool {
+    let before = labels.len();
     labels.retain(|name, value| {
         let tag = redactor.named_value(name.as_bytes(), value.as_bytes());
         match tag {
             Some(tag) => *value = String::from_utf8_lossy(&tag).into_owned(),
-            None => clean(redactor, value, |_| {}),
+            None => clean(redactor, value, false, |_| {}),
         }
         let mut shown = name.clone();
-        clean(redactor, &mut shown, |_| {});
+        clean(redactor, &mut shown, false, |_| {});
         shown == *name
     });
+    labels.len() < before
 }
 
-/// Takes the secrets out of a text, which may have several lines.
-fn clean(redactor: &mut Redactor, text: &mut String, mut told: impl FnMut(Event)) {
+/// The longest character, in bytes.
+const CHARACTER_BYTES_MAX: usize = 4;
+
+/// Whether a text may have been longer: it was cut between characters.
+fn may_be_cut(text: &str, bytes_max: usize) -> bool {
+    text.len() + CHARACTER_BYTES_MAX > bytes_max
+}
+
+/// Takes the secrets out of a text, which may have several lines. If it was cut, what reaches its end
+/// may be half of a secret.
+fn clean(redactor: &mut Redactor, text: &mut String, is_cut: bool, mut told: impl FnMut(Event)) {
     let mut pem = PemBlock::default();
     let mut cleaned = None::<String>;
     let mut at = 0;
     for line in text.split('\n') {
-        let shown = redactor.line(line.as_bytes(), false, &mut pem, &mut told);
+        let is_open = is_cut && at + line.len() == text.len();
+        let shown = redactor.line(line.as_bytes(), is_open, &mut pem, &mut told);
         let shown = shown.map(|shown| String::from_utf8_lossy(shown).into_owned());
         if cleaned.is_none() && shown.is_some() {
             cleaned = Some(text[..at].to_owned());
@@ -178,5 +194,46 @@ mod tests {
         secrets.clean_status(&mut plain);
         assert_eq!(plain.message, "as it is\n");
         Secrets::default().clean_status(&mut status);
+    }
+
+    #[test]
+    fn what_a_cut_leaves_of_a_secret_is_hidden() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let mut secrets = secrets(dir.path());
+        for secret in ["correct horse", "ghp_abcdefghij0123456789abcdefghij012345"] {
+            for inside in [6, 9, secret.len() - 1] {
+                for (before, end) in [("x ", ""), ("x\n", ""), ("é ", "é")] {
+                    let filler = before.repeat(MESSAGE_BYTES_MAX);
+                    let filler = super::super::facts::cut(&filler, MESSAGE_BYTES_MAX - inside - 1);
+                    let message = format!("{filler} {secret}{end}");
+                    let mut status = Status { message, ..Status::default() }.limited();
+                    secrets.clean_status(&mut status);
+                    assert!(!status.message.contains(&secret[..6]), "{inside} of {secret}");
+                }
+            }
+        }
+        let name = format!("{}ghp_abcdefghij", "x ".repeat(TEXT_BYTES_MAX / 2 - 5));
+        let mut status = Status { task_name: name, ..Status::default() }.limited();
+        secrets.clean_status(&mut status);
+        assert!(!status.task_name.contains("ghp_abc"), "{}", status.task_name);
+    }
+
+    #[test]
+    fn labels_that_are_cleaned_away_take_the_place_of_older_ones() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let raw = |labels: BTreeMap<String, String>| {
+            let task = Task { id: "t".into(), labels: labels.clone(), ..Task::default() };
+            Facts { labels, tasks: vec![task], ..Facts::default() }
+        };
+        let mut known = raw(labels(&[("a correct horse", "x")]));
+        let mut newer = known.clone();
+        secrets(dir.path()).clean(&mut newer);
+        assert!(newer.labels.is_empty());
+        known.learn(&newer);
+        assert_eq!(known, raw(BTreeMap::new()));
+        // What says nothing of labels leaves them.
+        let mut known = raw(labels(&[("owner", "me")]));
+        known.learn(&raw(BTreeMap::new()));
+        assert_eq!(known, raw(labels(&[("owner", "me")])));
     }
 }

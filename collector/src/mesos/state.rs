@@ -118,6 +118,7 @@ impl Reader<'_> {
             source: executor.source.0.clone(),
             is_pod: executor.kind.0 == "DEFAULT",
             labels: allow(&executor.labels, self.allowed),
+            labels_are_cleaned: false,
             tasks: Vec::new(),
             ended,
         };
@@ -161,6 +162,7 @@ impl Reader<'_> {
             user: task.user.0.clone(),
             nested,
             labels: allow(&task.labels, self.allowed),
+            labels_are_cleaned: false,
         };
         Some((task, changes))
     }

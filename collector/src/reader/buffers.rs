@@ -1,6 +1,5 @@
 //! The buffers of the one thread that reads, and how what is in them becomes a run.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use sawlog_transport::LineColumns;
@@ -8,6 +7,7 @@ use sawlog_transport::batch::RunInput;
 use sawlog_transport::limits::FRAME_TEXT_BYTES_MAX;
 use sawlog_transport::run::Piece;
 
+use super::beginning::{Beginning, Beginnings};
 use super::enveloped::SideNames;
 use super::{Lines, Reader};
 use crate::checkpoint::{Progress, StreamClock};
@@ -22,8 +22,10 @@ pub(crate) struct Buffers {
     pub(super) bytes: Vec<u8>,
     pub(super) columns: LineColumns,
     pub(super) text: Vec<u8>,
-    /// Where in `bytes` the beginning of the line stands that was handed on before its rest came.
-    pub(super) before: Range<usize>,
+    /// What was handed on of the line before its rest came.
+    pub(super) beginning: Beginning,
+    /// The same of lines in envelopes.
+    pub(super) beginnings: Beginnings,
     pub(super) pieces: Vec<Piece>,
     pub(super) progress: Vec<Progress>,
     pub(super) redacted: Block,
@@ -39,7 +41,8 @@ impl Buffers {
             bytes: vec![0; TAIL_BYTES + FRAME_TEXT_BYTES_MAX],
             columns: LineColumns::default(),
             text: Vec::new(),
-            before: 0..0,
+            beginning: Beginning::None,
+            beginnings: Beginnings::default(),
             pieces: Vec::new(),
             progress: Vec::new(),
             redacted: Block::default(),
@@ -58,7 +61,7 @@ impl Buffers {
     pub(super) fn begin(&mut self) {
         self.columns.clear();
         self.text.clear();
-        self.before = 0..0;
+        self.beginning = Beginning::None;
         self.pieces.clear();
         self.progress.clear();
     }
@@ -91,6 +94,7 @@ impl Reader<'_> {
             zone: stream.times.zone_offset_seconds(),
             pem: stream.pem.merged(),
             groups: stream.text.groups.code(),
+            unfinished: stream.text.unfinished.code(),
         };
         for one in progress.iter_mut() {
             one.clock = clock;

@@ -8,6 +8,7 @@ use sawlog_transport::limits::{FRAME_TEXT_BYTES_MAX, LINE_BYTES_MAX};
 use sawlog_transport::lines::encode_metadata;
 use sawlog_transport::run::PieceKind;
 
+use super::beginning::{Beginning, Beginnings};
 use super::{Before, Buffers, Lines, Outcome, Reader, Window};
 use crate::envelope::{DETECT_BYTES, Ending, Envelope};
 use crate::group::Side;
@@ -76,6 +77,8 @@ impl Reader<'_> {
         window: Window,
         envelope: Envelope,
     ) -> io::Result<()> {
+        let beginnings = self.beginnings(Some(file), stream, envelope)?;
+        let window = self.window_of_rest(window, stream, envelope, &beginnings);
         let (before, text) = stream.before();
         let is_full = before.bytes() + window.data > LINE_BYTES_MAX;
         let ending = if is_full { Ending::Full } else { Ending::Open };
@@ -84,6 +87,7 @@ impl Reader<'_> {
             file.scanned_to = file.read_to + window.data as u64;
             return Ok(());
         }
+        self.buffers.beginnings = beginnings;
         self.hand_on_unwrapped(file, stream, window, consumed);
         if !is_full {
             // No line ends in the rest.
@@ -105,6 +109,11 @@ impl Reader<'_> {
             return Ok(Outcome::End);
         }
         let consumed = self.unwrap(before, text, window, envelope, Ending::Last)?;
+        let mut beginnings = self.beginnings(Some(file), stream, envelope)?;
+        if envelope == Envelope::Docker && self.buffers.unwrapped.ends_in_doubt() {
+            beginnings.inside = Beginning::Unknown;
+        }
+        self.buffers.beginnings = beginnings;
         self.hand_on_unwrapped(file, stream, window, consumed);
         file.scanned_to = file.read_to;
         self.metrics.partial_lines.inc();
@@ -142,14 +151,32 @@ impl Reader<'_> {
         envelope: Envelope,
     ) -> io::Result<()> {
         let window = Window { before: 0, data: 0 };
+        let beginnings = self.beginnings(None, stream, envelope)?;
         let (before, text) = stream.before();
         self.unwrap(before, text, window, envelope, Ending::Last)?;
         *stream.head = None;
+        self.buffers.beginnings = beginnings;
         if !self.buffers.unwrapped.items.is_empty() {
             self.metrics.partial_lines.inc();
             self.hand_on_items(stream, false);
         }
         Ok(())
+    }
+
+    /// If the window starts with the rest of a physical line, that line alone: what it is the rest of, and
+    /// so whose parts the next ones continue, is known when it is handed on.
+    fn window_of_rest(
+        &self,
+        window: Window,
+        stream: &Lines<'_>,
+        envelope: Envelope,
+        beginnings: &Beginnings,
+    ) -> Window {
+        let data = self.data(window);
+        let Some(end) = memchr::memchr(b'\n', data) else { return window };
+        let is_rest =
+            !beginnings.inside.is_none() && stream.head.is_none() && !envelope.fits(&data[..end]);
+        if is_rest { Window { data: end + 1, ..window } } else { window }
     }
 
     /// Takes the lines out of their envelopes: those of the window, behind what older files hold. Gives

@@ -32,9 +32,9 @@ impl Reader<'_> {
         if !self.is_unterminated_end(file, head_bytes, window) {
             return Ok(Outcome::End);
         }
-        self.buffers.begin();
+        let beginning = self.beginning(file, stream, window)?;
         self.take_head(stream)?;
-        self.buffers.before = self.line_before(window);
+        self.buffers.beginning = beginning;
         self.take_rest(file, window, window.data, window.data);
         let source_bytes = self.source_bytes();
         let live = file.is_live() && !stream.source.times_are_true;
@@ -75,8 +75,9 @@ impl Reader<'_> {
         if let Some(envelope) = stream.text.last_envelope() {
             return self.enveloped_head(stream, envelope);
         }
-        self.buffers.begin();
+        let beginning = self.beginning_of_head(stream)?;
         self.take_head(stream)?;
+        self.buffers.beginning = beginning;
         let source_bytes = self.source_bytes();
         if source_bytes > 0 {
             self.one_line(stream, source_bytes, LineFlags::PARTIAL, false);

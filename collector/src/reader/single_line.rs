@@ -7,8 +7,10 @@ use sawlog_transport::LineFlags;
 use sawlog_transport::limits::LINE_BYTES_MAX;
 use sawlog_transport::run::{Piece, PieceKind};
 
+use super::beginning::Beginning;
 use super::{Before, Buffers, Lines, Reader, Window};
 use crate::checkpoint::StreamClock;
+use crate::group::Side;
 use crate::lines::{self, Reading};
 use crate::redact::{PemBlock, PemBlocks};
 use crate::tail::TailFile;
@@ -22,18 +24,21 @@ impl Reader<'_> {
         file: &mut TailFile,
         stream: &mut Lines<'_>,
         window: Window,
+        beginning: Beginning,
         live: bool,
     ) {
         match memchr::memchr(b'\n', self.data(window)) {
             Some(end) if end <= LINE_BYTES_MAX => {
                 self.buffers.begin();
-                self.buffers.before = self.line_before(window);
+                self.buffers.beginning = beginning;
                 self.take_rest(file, window, end, end + 1);
                 self.one_line(stream, end + 1, 0, live);
                 self.advance(file, stream, window, end + 1);
                 self.hand_on_text(stream);
             }
-            _ if window.data > LINE_BYTES_MAX => self.cut_line(file, stream, window, live),
+            _ if window.data > LINE_BYTES_MAX => {
+                self.cut_line(file, stream, window, beginning, live);
+            }
             _ => file.scanned_to = file.read_to + window.data as u64,
         }
     }
@@ -44,10 +49,11 @@ impl Reader<'_> {
         file: &mut TailFile,
         stream: &mut Lines<'_>,
         window: Window,
+        beginning: Beginning,
         live: bool,
     ) {
         self.buffers.begin();
-        self.buffers.before = self.line_before(window);
+        self.buffers.beginning = beginning;
         let taken = LINE_BYTES_MAX;
         self.buffers
             .text
@@ -87,7 +93,9 @@ impl Reader<'_> {
             file.scanned_to = file.read_to + window.data as u64;
             return Ok(());
         }
+        let beginning = self.beginning(file, stream, window)?;
         self.take_head(stream)?;
+        self.buffers.beginning = beginning;
         let room = LINE_BYTES_MAX.saturating_sub(self.buffers.text.len());
         let fits = end.is_some() && rest <= room;
         let text = rest.min(room);
@@ -143,18 +151,26 @@ impl Reader<'_> {
         live: bool,
     ) {
         let context = ReadContext { read_time: self.now.wall, live, zone: self.zone };
-        let Buffers { bytes, before, text, columns, .. } = &mut *self.buffers;
+        let Buffers { beginning, text, columns, pieces, .. } = &mut *self.buffers;
         let groups = &mut stream.text.groups;
         let mut reading = Reading { times: stream.times, groups, context: &context };
         lines::push(text, source_bytes, flags, &mut reading, columns);
+        match pieces.last() {
+            Some(last) if flags & LineFlags::PARTIAL != 0 => {
+                let unfinished = &mut stream.text.unfinished;
+                unfinished.begun(Some(Side::Out), last.generation);
+                if let Some(before) = beginning.text() {
+                    unfinished.keep(Side::Out, [before, text]);
+                }
+            }
+            _ => stream.text.unfinished.ended(Side::Out),
+        }
         if let Some(redactor) = &mut self.redactor {
             let is_open = flags & (LineFlags::CUT | LineFlags::PARTIAL) != 0;
             let mut pem = stream.pem.merged();
             let was_in_block = pem.is_open();
             let told = |event| self.metrics.redaction(event);
-            if let Some(redacted) =
-                redactor.rest_of_line(&bytes[before.clone()], text, is_open, &mut pem, told)
-            {
+            if let Some(redacted) = beginning.redact(redactor, text, is_open, &mut pem, told) {
                 lines::replace_texts(columns, std::iter::once((0, redacted.len())));
                 text.clear();
                 text.extend_from_slice(redacted);

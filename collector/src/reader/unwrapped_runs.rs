@@ -3,16 +3,18 @@
 
 use std::ops::Range;
 
-use sawlog_transport::LineFlags;
 use sawlog_transport::limits::FRAME_LINES_MAX;
 use sawlog_transport::run::{Addresses, Piece, PieceKind};
+use sawlog_transport::{GenerationId, LineFlags};
 
+use super::beginning::{Beginning, Beginnings};
 use super::{Buffers, Lines, Reader};
 use crate::envelope::{Item, Unwrapped};
 use crate::group::Side;
 use crate::lines::{self, Reading, Stamp};
 use crate::redact::PemBlock;
 use crate::times::ReadContext;
+use crate::unfinished::UnfinishedLines;
 
 impl Reader<'_> {
     /// Hands on the items, whose source are the pieces. It takes one run, unless secrets or line ends
@@ -21,8 +23,16 @@ impl Reader<'_> {
         let unwrapped = std::mem::take(&mut self.buffers.unwrapped);
         let pieces = std::mem::take(&mut self.buffers.pieces);
         let progress = std::mem::take(&mut self.buffers.progress);
-        let mut walk =
-            Walk { unwrapped: &unwrapped, item: 0, text: 0, addresses: Addresses::new(&pieces) };
+        let beginnings = std::mem::take(&mut self.buffers.beginnings);
+        let end = pieces.last().map(|piece| piece.generation);
+        let mut walk = Walk {
+            unwrapped: &unwrapped,
+            item: 0,
+            text: 0,
+            addresses: Addresses::new(&pieces),
+            beginnings,
+            end,
+        };
         while walk.item < unwrapped.items.len() {
             let chunk = walk.chunk();
             let taken = self.run_of(stream, &mut walk, chunk, live);
@@ -59,15 +69,11 @@ impl Reader<'_> {
         self.buffers.pieces.clear();
         let start = walk.text;
         let end = start + text_bytes(&walk.unwrapped.items[chunk.clone()]);
-        let is_open = walk.unwrapped.items[chunk.start].flags & OPEN != 0;
-        if is_open {
+        let first = walk.unwrapped.items[chunk.start];
+        if walk.is_alone(&first) {
+            let beginning = walk.take_beginning(&first);
             self.columns_of(stream, walk, end, live);
-            return self.open_line(
-                stream,
-                &walk.unwrapped.text[start..end],
-                chunk.start,
-                walk.unwrapped,
-            );
+            return self.open_line(stream, &walk.unwrapped.text[start..end], &first, &beginning);
         }
         let Buffers { redacted, .. } = &mut *self.buffers;
         redacted.edits.clear();
@@ -91,28 +97,34 @@ impl Reader<'_> {
         Text::Redacted
     }
 
-    /// A line that goes on behind what is there, alone in its run.
+    /// A line that goes on behind what is there or began before it, alone in its run.
     fn open_line(
         &mut self,
         stream: &mut Lines<'_>,
         text: &[u8],
-        item: usize,
-        unwrapped: &Unwrapped,
+        item: &Item,
+        beginning: &Beginning,
     ) -> Text {
         let Buffers { text: line, columns, .. } = &mut *self.buffers;
         line.clear();
         line.extend_from_slice(text.strip_suffix(b"\n").unwrap_or(text));
+        if let (Some(side), Some(before)) = (item.side, beginning.text())
+            && item.flags & LineFlags::PARTIAL != 0
+        {
+            stream.text.unfinished.keep(side, [before, line]);
+        }
         if let Some(redactor) = &mut self.redactor {
-            let side = unwrapped.items[item].side;
+            let side = item.side;
+            let is_open = item.flags & OPEN != 0;
             let mut pem = stream.pem.of(side);
             let was_in_block = pem.is_open();
             let told = |event| self.metrics.redaction(event);
-            if let Some(redacted) = redactor.line(line, true, &mut pem, told) {
+            if let Some(redacted) = beginning.redact(redactor, line, is_open, &mut pem, told) {
                 columns.text_lens[0] = redacted.len() as u32;
                 line.clear();
                 line.extend_from_slice(redacted);
             }
-            if unwrapped.items[item].flags & LineFlags::CUT != 0 && !was_in_block {
+            if item.flags & LineFlags::CUT != 0 && !was_in_block {
                 // The end of a block that is one line is in the part that is left out.
                 pem = PemBlock::default();
             }
@@ -131,8 +143,6 @@ impl Reader<'_> {
         live: bool,
     ) {
         let context = ReadContext { read_time: self.now.wall, live, zone: self.zone };
-        let groups = &mut stream.text.groups;
-        let mut reading = Reading { times: stream.times, groups, context: &context };
         let Buffers { columns, pieces, sides, .. } = &mut *self.buffers;
         while let Some(item) = walk.next(text_end) {
             let first = pieces.len();
@@ -149,10 +159,22 @@ impl Reader<'_> {
                 } else {
                     self.metrics.misfit_lines.inc();
                 }
+                note_unfinished(&item, walk.end, &mut stream.text.unfinished);
+                let groups = &mut stream.text.groups;
+                let mut reading = Reading { times: stream.times, groups, context: &context };
                 lines::push_stamped(line, source_len, flags, stamp, &mut reading, columns);
             }
             merge(pieces, first);
         }
+    }
+}
+
+/// Remembers whether the rest of a line may come: behind the end of the file with this generation.
+fn note_unfinished(item: &Item, end: Option<GenerationId>, unfinished: &mut UnfinishedLines) {
+    match (item.side, end) {
+        (side, Some(end)) if item.flags & LineFlags::PARTIAL != 0 => unfinished.begun(side, end),
+        (Some(side), _) => unfinished.ended(side),
+        (None, _) => {}
     }
 }
 
@@ -188,21 +210,35 @@ struct Walk<'a> {
     text: usize,
     /// Where its source starts.
     addresses: Addresses<'a>,
+    /// What was handed on of the next lines.
+    beginnings: Beginnings,
+    /// The file in which the source ends.
+    end: Option<GenerationId>,
 }
 
 impl Walk<'_> {
     /// The next items that fit one run by their number: a line that goes on is alone in its.
     fn chunk(&self) -> Range<usize> {
         let items = &self.unwrapped.items[self.item..];
-        let closed = items.iter().take_while(|item| item.flags & OPEN == 0).count();
+        let closed = items.iter().take_while(|item| !self.is_alone(item)).count();
         self.item..self.item + closed.clamp(1, FRAME_LINES_MAX)
+    }
+
+    /// Whether a line goes on behind what is there, or began before it.
+    fn is_alone(&self, item: &Item) -> bool {
+        item.flags & OPEN != 0 || !self.beginnings.of(item).is_none()
+    }
+
+    /// What was handed on of a line; later ones begin where they are.
+    fn take_beginning(&mut self, item: &Item) -> Beginning {
+        self.beginnings.take(item)
     }
 
     /// The next item, if its text ends at `text_end` at the latest.
     fn next(&mut self, text_end: usize) -> Option<Item> {
         let item = *self.unwrapped.items.get(self.item)?;
         let bytes = text_bytes(&[item]);
-        if self.text + bytes > text_end || (item.flags & OPEN != 0 && self.text == text_end) {
+        if self.text + bytes > text_end || (self.is_alone(&item) && self.text == text_end) {
             return None;
         }
         self.item += 1;

@@ -215,6 +215,24 @@ impl Redactor {
         self.rest_of_line(b"", line, open, pem, told)
     }
 
+    /// As [`Redactor::line`], for the rest of a line whose beginning was handed on and is not known any
+    /// more: nothing of it is shown.
+    pub(crate) fn rest_of_unknown(
+        &mut self,
+        line: &[u8],
+        open: bool,
+        pem: &mut PemBlock,
+        mut told: impl FnMut(Event),
+    ) -> Option<&[u8]> {
+        // It may begin a block that goes on in the next line.
+        self.judge.line(&self.searches, line, 0, open, pem);
+        if line.is_empty() {
+            return None;
+        }
+        told(Event::Unscanned);
+        Some(tag::UNSCANNED)
+    }
+
     /// As [`Redactor::line`], for the rest of a line whose beginning `before` was handed on when nobody
     /// knew how it goes on: a secret may lie across.
     pub(crate) fn rest_of_line(

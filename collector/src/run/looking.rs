@@ -84,6 +84,7 @@ impl Loop {
         }
         intake.tree.mark_again(due);
         changed.extend(intake.accept_pending_of_gone());
+        intake.lose_gone_with_directories();
         for (source, piece, has_birth) in intake.lost {
             let (metrics, batcher) = (&self.metrics, &mut self.batcher);
             vanished::declare(&source, piece, has_birth, metrics, batcher, now);

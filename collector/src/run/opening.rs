@@ -14,7 +14,7 @@ use crate::clock::Now;
 use crate::collector_id::Incarnation;
 use crate::config::Config;
 use crate::discover::{Hot, Tree};
-use crate::inflight::InFlight;
+use crate::inflight::{Company, InFlight};
 use crate::intake::Streams;
 use crate::mesos::{Metadata, Secrets};
 use crate::metrics::Metrics;
@@ -63,7 +63,10 @@ impl Loop {
         let rules =
             Rules::new(config.rate_limit_bytes_per_second, config.on_limit, &config.rate_rules)?;
         let collector = incarnation.collector;
-        let spool = Spool::open(&config, collector, producer.clone(), now.monotonic)?;
+        // What is live and what is read back from the spool are judged together.
+        let company = Company::default();
+        let spool =
+            Spool::open(&config, collector, producer.clone(), company.clone(), now.monotonic)?;
         Ok(Self {
             metadata,
             relabelling: Relabelling::default(),
@@ -73,7 +76,7 @@ impl Loop {
             rates: Rates::new(rules),
             timers: BinaryHeap::new(),
             batcher: Batcher::new(incarnation),
-            in_flight: InFlight::new(producer, collector, &config),
+            in_flight: InFlight::new(producer, collector, &config, company),
             spool,
             spool_first: true,
             pinned: Pinned::default(),

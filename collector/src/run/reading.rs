@@ -151,6 +151,7 @@ impl Loop {
         let (id, node, source) = (stream.source.id, stream.node, stream.source.clone());
         if stream.files.is_empty() {
             self.rates.forget(id);
+            self.streams.unfinished.keep(id, stream.text.unfinished);
         } else {
             let due = due.filter(|at| stream.due.is_none_or(|due| *at < due));
             stream.due = due.or(stream.due);

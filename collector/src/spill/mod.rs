@@ -29,7 +29,7 @@ use sawlog_transport::embedded::OpenError;
 use sawlog_transport::{CollectorId, Producer};
 
 use crate::config::Config;
-use crate::inflight::{InFlight, Refused, ToSpool};
+use crate::inflight::{Company, InFlight, Refused, ToSpool};
 use crate::metrics::Metrics;
 use open::OpenSpool;
 pub(crate) use pinned::{Held, Pinned};
@@ -46,6 +46,7 @@ pub(crate) struct Spool {
     config: Config,
     collector: CollectorId,
     producer: Arc<dyn Producer>,
+    company: Company,
     open: Option<OpenSpool>,
     empty_since: Option<Duration>,
 }
@@ -59,10 +60,11 @@ impl Spool {
         config: &Config,
         collector: CollectorId,
         producer: Arc<dyn Producer>,
+        company: Company,
         now: Duration,
     ) -> Result<Self, OpenError> {
         let config = config.clone();
-        let mut this = Self { config, collector, producer, open: None, empty_since: None };
+        let mut this = Self { config, collector, producer, company, open: None, empty_since: None };
         if this.dir().is_dir() {
             this.begin(now)?;
         }
@@ -81,7 +83,12 @@ impl Spool {
         if self.open.is_some() {
             return Ok(());
         }
-        let replay = InFlight::new(self.producer.clone(), self.collector, &self.config);
+        let replay = InFlight::new(
+            self.producer.clone(),
+            self.collector,
+            &self.config,
+            self.company.clone(),
+        );
         let replay_bytes_max = self.config.in_flight_bytes_max / REPLAY_SHARE;
         let limit = self.config.spool_bytes_max;
         self.open = Some(OpenSpool::new(self.dir(), limit, replay, replay_bytes_max, now)?);

@@ -13,7 +13,7 @@ use sawlog_transport::{Batch, CollectorId, Consumer, Event, PieceKind};
 use super::Spool;
 use crate::batcher::tests::batch_of;
 use crate::config::Config;
-use crate::inflight::ToSpool;
+use crate::inflight::{Company, ToSpool};
 use crate::metrics::Metrics;
 
 struct Setup {
@@ -28,7 +28,8 @@ fn setup(data: &Path, limit: u64, faults: Faults) -> Setup {
     let mut config = Config::new(data, "h");
     config.spool_bytes_max = limit;
     let producer = Arc::new(transport.producer());
-    let spool = Spool::open(&config, CollectorId(7), producer, Duration::ZERO).expect("opens");
+    let spool = Spool::open(&config, CollectorId(7), producer, Company::default(), Duration::ZERO)
+        .expect("opens");
     let metrics = Metrics::register(&Registry::new()).expect("metrics");
     Setup { spool, transport, metrics, now: Duration::ZERO }
 }

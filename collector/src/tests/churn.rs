@@ -113,6 +113,13 @@ pub(super) fn play(actions: &[Action]) {
 }
 
 fn play_on(fixture: Fixture, actions: &[Action]) -> Tally {
+    let mut fixture = fixture;
+    if actions.iter().any(|action| matches!(action, Action::Kill(_))) {
+        // The rest of a line whose beginning a start cannot find again would be hidden.
+        fixture.kill();
+        fixture.config.redaction = false;
+        fixture.start();
+    }
     let mut world = World::new(fixture);
     for action in actions {
         world.apply(action);

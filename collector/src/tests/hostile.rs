@@ -102,6 +102,38 @@ fn a_hard_link_to_the_file_of_somebody_else_is_left_out() {
     assert_eq!(f.stdout(), [""; 0]);
 }
 
+/// Whoever links what a task wrote later takes nothing from it.
+#[test]
+fn a_file_that_gets_another_name_later_is_read_on() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("SKIPPED: files of two owners need root");
+        return;
+    }
+    for begins_with in ["", "one\n"] {
+        for restarted in [false, true] {
+            let mut f = Fixture::new();
+            // The agent writes as root what lies in a sandbox of the task's user.
+            f.append(&out(), begins_with);
+            chown(f.path(RUN), Some(TASK_USER), None).expect("chown");
+            f.wait(Duration::from_secs(30));
+            // So long that the file is closed.
+            f.wait(Duration::from_secs(700));
+            if restarted && !begins_with.is_empty() {
+                f.restart();
+            }
+            fs::hard_link(f.path(&out()), f.path("elsewhere")).expect("link");
+            f.append(&out(), "two\n");
+            f.wait(Duration::from_secs(120));
+            let lines: Vec<&str> = begins_with.lines().chain(["two"]).collect();
+            assert_eq!(f.stdout(), lines);
+            fs::remove_file(f.path("elsewhere")).expect("remove");
+            f.append(&out(), "three\n");
+            f.wait(Duration::from_secs(120));
+            assert_eq!(f.stdout().last().map(String::as_str), Some("three"));
+        }
+    }
+}
+
 /// Files that wait for ever for the end of a line use up what their own sandbox may have open.
 #[test]
 fn files_of_one_sandbox_leave_descriptors_for_others() {
@@ -319,4 +351,33 @@ fn files_that_vanish_while_they_wait_are_counted() {
     let read = (0..FILES).filter(|n| f.texts(id(*n)) == ["byte"]).count();
     assert_eq!(read, open);
     assert_eq!(f.lost("vanished"), 4 * (FILES - open) as u64);
+    assert_eq!(f.store(|store| store.lost_bytes()), 4 * (FILES - open));
+}
+
+#[test]
+fn what_was_read_of_a_file_that_waits_in_a_sandbox_that_goes_is_not_lost() {
+    let mut f = Fixture::new();
+    let nested = format!("{RUN}/containers/n/stdout");
+    f.append(&nested, "acknowledged\n");
+    f.pump();
+    f.wait(Duration::from_secs(1));
+    f.kill();
+    f.append(&nested, "and not");
+    let mut writers = Vec::new();
+    for n in 0..30 {
+        let other = f.path(&format!("{RUN}/stdout.{}", n + 1));
+        fs::create_dir_all(other.parent().expect("a parent")).expect("mkdir");
+        let mut writer = File::create(other).expect("create");
+        writer.write_all(b"x").expect("write");
+        writers.push(writer);
+    }
+    f.config.open_files_max = 5;
+    f.start();
+    f.pump();
+    fs::remove_dir_all(f.path(&format!("{RUN}/containers"))).expect("remove");
+    f.pump();
+    f.wait(Duration::from_secs(1));
+    let id = stream(b"c1.n", b"stdout");
+    assert_eq!(f.texts(id), ["acknowledged"]);
+    assert_eq!((f.lost("vanished"), f.store(|store| store.lost_bytes_of(id))), (7, 7));
 }

@@ -23,6 +23,7 @@ mod store;
 pub(crate) mod streams;
 mod threaded;
 mod truncation;
+mod unfinished;
 mod unknown_writers;
 mod unwritable;
 mod vanished;

@@ -184,13 +184,24 @@ fn restart(f: &mut Fixture, written: &[Written; 2], forget: bool) {
     f.start();
 }
 
-fn check(f: &Fixture, written: &Written) {
+/// What a line shows after a restart whose beginning was handed on, and is gone with its file.
+const REST_WITHOUT_BEGINNING: &str = "[redacted:unscanned]";
+
+fn check(f: &Fixture, written: &Written, restarted: bool) {
     let stored = f.store(|store| store.texts(stream(b"c1", written.name.as_bytes())));
     let expected = written.expected();
     let text = |lines: &[Vec<u8>]| -> Vec<String> {
         lines.iter().map(|line| line.escape_ascii().to_string()).collect()
     };
-    assert_eq!(text(&stored), text(&expected), "{}", written.name);
+    let (mut stored, expected) = (text(&stored), text(&expected));
+    if restarted {
+        for (stored, expected) in stored.iter_mut().zip(&expected) {
+            if stored == REST_WITHOUT_BEGINNING && !expected.is_empty() {
+                stored.clone_from(expected);
+            }
+        }
+    }
+    assert_eq!(stored, expected, "{}", written.name);
     check_bytes(f, written);
 }
 
@@ -206,9 +217,10 @@ fn check_bytes(f: &Fixture, written: &Written) {
 }
 
 /// Where a line ends is not always known, but nothing stands in one line that was not written so.
-fn check_unknowing(f: &Fixture, written: &Written) {
+fn check_unknowing(f: &Fixture, written: &Written, restarted: bool) {
     let stored = f.store(|store| store.texts(stream(b"c1", written.name.as_bytes())));
-    for line in stored {
+    let is_shown = |line: &Vec<u8>| !restarted || line != REST_WITHOUT_BEGINNING.as_bytes();
+    for line in stored.into_iter().filter(is_shown) {
         let is_written = memchr::memmem::find(&written.raw, &line).is_some();
         assert!(is_written && !line.contains(&b'\n'), "{} {}", written.name, line.escape_ascii());
     }
@@ -228,10 +240,10 @@ proptest! {
         f.recorder.set(Mode::Acknowledge);
         apply(&mut f, &mut written, &Action::Wait);
         f.wait(UNKNOWN_WRITERS);
-        for one in &written {
-            check_unknowing(&f, one);
-        }
         let restarted = actions.iter().any(|action| matches!(action, Action::Restart(_)));
+        for one in &written {
+            check_unknowing(&f, one, restarted);
+        }
         prop_assert!(restarted || f.duplicates() == 0);
     }
 
@@ -244,10 +256,10 @@ proptest! {
         }
         f.recorder.set(Mode::Acknowledge);
         apply(&mut f, &mut written, &Action::Wait);
-        for one in &written {
-            check(&f, one);
-        }
         let restarted = actions.iter().any(|action| matches!(action, Action::Restart(_)));
+        for one in &written {
+            check(&f, one, restarted);
+        }
         prop_assert!(restarted || f.duplicates() == 0);
         prop_assert_eq!(f.collector().status().in_flight_bytes, 0);
     }

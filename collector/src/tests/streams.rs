@@ -22,7 +22,12 @@ pub(crate) fn of_files(files: Vec<TailFile>) -> Stream {
     };
     let times = StreamTimes::restore(None, None);
     let config = crate::config::Config::new("/data", "h");
-    let text = crate::stream_text::StreamText::new(&source, &config, Default::default());
+    let text = crate::stream_text::StreamText::new(
+        &source,
+        &config,
+        Default::default(),
+        Default::default(),
+    );
     let mut stream = Stream::new(source, 0, times, PemBlock::default(), text);
     stream.files = files;
     stream

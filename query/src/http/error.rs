@@ -74,6 +74,7 @@ impl From<PushError> for HttpError {
             | PushError::Waiting { .. }
             | PushError::NoTransport
             | PushError::Timeout => StatusCode::SERVICE_UNAVAILABLE,
+            PushError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             PushError::Busy => StatusCode::TOO_MANY_REQUESTS,
             PushError::LookupTimeout(_) => StatusCode::GATEWAY_TIMEOUT,
             PushError::Failed(_) | PushError::Query(_) => StatusCode::INTERNAL_SERVER_ERROR,

@@ -6,7 +6,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use sawlog_aggregator::Store;
+use sawlog_transport::batch::split;
 use sawlog_transport::{Ack, AckSender, Position, Producer, SendError};
+
+use super::CODEC;
 
 /// How long the background waits before it sends again what failed, at first and at most.
 const RESEND: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
@@ -21,8 +24,13 @@ pub(super) struct InFlight {
     acks: (AckSender, mpsc::Receiver<Ack>),
     /// What the transport has taken and not acknowledged as stored, by tag.
     unstored: BTreeMap<u64, Bytes>,
+    next_tag: u64,
     /// Those of them that came back as failed: they may be stored all the same.
     failed: Vec<u64>,
+    /// Those that were refused as too large, maybe for what was sent along with them: sent again one by one.
+    refused: Vec<u64>,
+    /// That which was sent alone last.
+    alone: Option<u64>,
     /// The first failure.
     failure: Option<SendError>,
     /// The latest failure, for people.
@@ -38,7 +46,10 @@ impl InFlight {
             partition,
             acks: mpsc::channel(),
             unstored: BTreeMap::new(),
+            next_tag: 0,
             failed: Vec::new(),
+            refused: Vec::new(),
+            alone: None,
             failure: None,
             reason: None,
             last: None,
@@ -47,12 +58,21 @@ impl InFlight {
 
     /// Sends all messages, or those before the first that the transport does not take.
     pub(super) fn send_all(&mut self, messages: Vec<Bytes>) -> Result<(), SendError> {
-        for (tag, message) in messages.into_iter().enumerate() {
-            let tag = tag as u64;
-            self.producer.send(self.partition, message.clone(), tag, &self.acks.0)?;
+        for message in messages {
+            let tag = self.take_tag();
+            match self.producer.send(self.partition, message.clone(), tag, &self.acks.0) {
+                Ok(()) => {}
+                Err(SendError::RefusedAsTooLarge { .. }) => self.refused.push(tag),
+                Err(error) => return Err(error),
+            }
             self.unstored.insert(tag, message);
         }
         Ok(())
+    }
+
+    fn take_tag(&mut self) -> u64 {
+        self.next_tag += 1;
+        self.next_tag
     }
 
     /// Whether all that was sent is stored.
@@ -74,6 +94,10 @@ impl InFlight {
     pub(super) fn settle(&mut self, timeout: Duration) -> bool {
         let deadline = Instant::now() + timeout;
         while self.unstored.len() > self.failed.len() {
+            if self.unstored.len() == self.failed.len() + self.refused.len() {
+                self.send_alone();
+                continue;
+            }
             let left = deadline.saturating_duration_since(Instant::now());
             let Ok(ack) = self.acks.1.recv_timeout(left) else { return false };
             match ack.result {
@@ -81,11 +105,7 @@ impl InFlight {
                     self.unstored.remove(&ack.tag);
                     self.last = self.last.max(Some(position));
                 }
-                Err(err) => {
-                    self.failed.push(ack.tag);
-                    self.reason = Some(err.to_string());
-                    self.failure.get_or_insert(err);
-                }
+                Err(err) => self.not_stored(ack.tag, err),
             }
         }
         let visible = self.last.is_none_or(|last| {
@@ -93,6 +113,40 @@ impl InFlight {
             self.store.wait_visible(last.partition, last.offset, left)
         });
         visible && self.failed.is_empty()
+    }
+
+    /// Sends one of those that were refused while nothing else is under way.
+    fn send_alone(&mut self) {
+        let Some(tag) = self.refused.pop() else { return };
+        let Some(message) = self.unstored.get(&tag) else { return };
+        self.alone = Some(tag);
+        if let Err(error) = self.producer.send(self.partition, message.clone(), tag, &self.acks.0) {
+            self.not_stored(tag, error);
+        }
+    }
+
+    fn not_stored(&mut self, tag: u64, error: SendError) {
+        match error {
+            SendError::RefusedAsTooLarge { .. } if self.alone != Some(tag) => {
+                self.refused.push(tag);
+                return;
+            }
+            SendError::RefusedAsTooLarge { .. } => {
+                // Too large by itself: it is stored in parts, or never.
+                let Some(message) = self.unstored.remove(&tag) else { return };
+                if let Ok(parts) = split(message, CODEC) {
+                    for part in parts {
+                        let tag = self.take_tag();
+                        self.unstored.insert(tag, part);
+                        self.refused.push(tag);
+                    }
+                    return;
+                }
+            }
+            _ => self.failed.push(tag),
+        }
+        self.reason = Some(error.to_string());
+        self.failure.get_or_insert(error);
     }
 
     /// Waits for as long as it takes. What failed may still appear, so it is sent again, with the same

@@ -159,3 +159,65 @@ fn what_is_not_settled_has_a_reason_for_the_log() {
     assert!(!sent.settle(Duration::from_millis(1)));
     assert!(sent.reason().contains("not consumed"), "{}", sent.reason());
 }
+
+/// Lines that nothing compresses, each with a time of its own.
+fn noise(lines: usize, bytes: usize) -> Vec<PushedStream> {
+    let mut state = 1u64;
+    let mut byte = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        b'!' + (state >> 11) as u8 % 90
+    };
+    let mut one = one_entry().remove(0);
+    one.entries = (1..=lines)
+        .map(|n| {
+            let line = (0..bytes).map(|_| byte()).collect();
+            PushedEntry { time: n as i64, line, metadata: Vec::new() }
+        })
+        .collect();
+    vec![one]
+}
+
+#[test]
+fn a_push_of_20_megabytes_is_stored_in_batches_and_a_line_of_two_is_refused() {
+    let setup = setup(1);
+    assert_eq!(setup.receiver.push(noise(200, 100_000)).unwrap(), 0);
+    let batches = messages(&setup);
+    assert!(batches > 20, "{batches}");
+    assert_eq!(lines(&setup, batches), 200);
+    let refused = setup.receiver.push(noise(1, 2_000_000)).unwrap_err();
+    assert!(matches!(refused, PushError::LineTooLong { found: 2_000_000, .. }), "{refused}");
+    assert_eq!(messages(&setup), batches);
+}
+
+#[test]
+fn what_the_transport_refuses_as_too_large_is_stored_in_parts() {
+    let setup = setup(1);
+    setup.transport.take_at_most(100_000);
+    assert_eq!(setup.receiver.push(noise(60, 20_000)).unwrap(), 0);
+    let parts = messages(&setup);
+    assert!(parts >= 12, "{parts}");
+    assert_eq!(lines(&setup, parts), 60);
+    assert_eq!(setup.receiver.push(noise(60, 20_000)).unwrap(), 60, "all is known as a retry");
+}
+
+/// What can never be stored is told at once, and nothing waits for it.
+#[test]
+fn a_line_that_the_transport_refuses_is_told_and_holds_nobody_up() {
+    let setup = setup(1);
+    setup.transport.take_at_most(100_000);
+    let mut streams = noise(3, 20_000);
+    streams[0].entries[1].line = noise(1, 200_000).remove(0).entries.remove(0).line;
+    for _ in 0..2 {
+        let refused = setup.receiver.push(streams.clone()).unwrap_err();
+        assert!(matches!(refused, PushError::TooLarge(_)), "{refused}");
+        assert_eq!(setup.receiver.unsettled.lock().pushes, 0);
+    }
+    let stored = messages(&setup);
+    assert_eq!(lines(&setup, stored), 2, "the others are there, once");
+    setup.transport.take_at_most(1_000_000);
+    assert_eq!(setup.receiver.push(streams).unwrap(), 2);
+    let stored = messages(&setup);
+    assert_eq!(lines(&setup, stored), 3);
+}

@@ -9,11 +9,13 @@
 mod builder;
 mod decode;
 mod frame;
+mod split;
 mod tables;
 
 pub use builder::{BatchBuilder, PushError, RunInput};
 pub use decode::{Batch, DecodeError};
 pub use frame::{Codec, FRAME_HEADER_BYTES, Frame, FrameEncoder};
+pub use split::{SplitError, split};
 pub use tables::{StreamEntry, put_runs, put_streams, take_runs, take_streams};
 
 use crate::ids::CollectorId;

@@ -1,11 +1,12 @@
 //! Batches of any runs, divided until nothing is left to be divided, hold what they held.
 
 use proptest::prelude::*;
-use sawlog_transport::run::Addresses;
-use sawlog_transport::{CollectorId, GenerationId, LineFlags};
 
 use super::*;
-use crate::batcher::tests::batch_of;
+use crate::run::Addresses;
+use crate::{CollectorId, GenerationId, LineFlags};
+
+const CODEC: Codec = Codec::Zstd(1);
 
 const HEADER: BatchHeader =
     BatchHeader { collector: CollectorId(7), incarnation: 3, number: 9, config_generation: 0 };
@@ -137,7 +138,7 @@ fn split_down(message: Bytes, most: usize) -> Vec<Bytes> {
     if message.len() <= most {
         return vec![message];
     }
-    match split(message.clone()) {
+    match split(message.clone(), CODEC) {
         Ok(parts) => {
             assert!(parts.len() >= 2);
             parts.into_iter().flat_map(|part| split_down(part, most)).collect()
@@ -187,7 +188,12 @@ fn what_only_says_what_is_lost_is_divided_too() {
 
 #[test]
 fn a_single_line_and_what_is_no_batch_stay_whole() {
-    let single = batch_of(&[(1, 0, b"alone\n")]);
-    assert!(matches!(split(single), Err(SplitError::SingleLine)));
-    assert!(matches!(split(Bytes::from_static(b"nonsense")), Err(SplitError::Decode(_))));
+    let mut builder = BatchBuilder::new(HEADER, CODEC);
+    let mut place = Place { stream: StreamId(1), generation: 1, offset: 0 };
+    let (text, metadata) = (b"alone".to_vec(), false);
+    let alone = Wanted { text, cut: 0, rotated: None, lost: 0, continues: false, metadata };
+    push(&mut builder, &mut place, &[alone]);
+    let single = builder.finish();
+    assert!(matches!(split(single, CODEC), Err(SplitError::SingleLine)));
+    assert!(matches!(split(Bytes::from_static(b"nonsense"), CODEC), Err(SplitError::Decode(_))));
 }

@@ -5,14 +5,10 @@ mod tests;
 
 use std::sync::Arc;
 
+use super::{Batch, BatchBuilder, BatchHeader, Codec, DecodeError, PushError, RunInput};
+use crate::run::{Piece, PieceKind, Run};
+use crate::{Labels, LineColumns, StreamId};
 use bytes::Bytes;
-use sawlog_transport::batch::{PushError, RunInput};
-use sawlog_transport::run::{Piece, PieceKind, Run};
-use sawlog_transport::{
-    Batch, BatchBuilder, BatchHeader, DecodeError, Labels, LineColumns, StreamId,
-};
-
-use crate::batcher::CODEC;
 
 /// What a run and a piece take beside their text, roughly, in bytes: batches without text are
 /// divided too.
@@ -21,7 +17,7 @@ const PIECE_BYTES: usize = 24;
 
 /// Why a batch cannot be divided.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum SplitError {
+pub enum SplitError {
     #[error("it holds a single line")]
     SingleLine,
     #[error("it cannot be read: {0}")]
@@ -40,11 +36,11 @@ struct Part {
     text: Bytes,
 }
 
-/// Divides a batch into two or more.
+/// Divides a batch into two or more, compressed with `codec`.
 ///
 /// # Errors
 /// See [`SplitError`]; it stays what it is then.
-pub(super) fn split(message: Bytes) -> Result<Vec<Bytes>, SplitError> {
+pub fn split(message: Bytes, codec: Codec) -> Result<Vec<Bytes>, SplitError> {
     let batch = Batch::decode(message)?;
     let mut parts = runs(&batch)?;
     let (first, second) = match parts.len() {
@@ -61,7 +57,7 @@ pub(super) fn split(message: Bytes) -> Result<Vec<Bytes>, SplitError> {
     };
     let mut messages = Vec::new();
     for half in [first, second] {
-        encode(batch.header, &half, &mut messages)?;
+        encode(batch.header, codec, &half, &mut messages)?;
     }
     Ok(messages)
 }
@@ -167,14 +163,19 @@ fn divide(pieces: &[Piece], source_bytes: u64) -> (Vec<Piece>, Vec<Piece>) {
 }
 
 /// As few batches as hold the runs: one, of those that a batch held before.
-fn encode(header: BatchHeader, parts: &[Part], messages: &mut Vec<Bytes>) -> Result<(), PushError> {
-    let mut builder = BatchBuilder::new(header, CODEC);
+fn encode(
+    header: BatchHeader,
+    codec: Codec,
+    parts: &[Part],
+    messages: &mut Vec<Bytes>,
+) -> Result<(), PushError> {
+    let mut builder = BatchBuilder::new(header, codec);
     for part in parts {
         let Part { read_time, pieces, lines, text, .. } = part;
         let run = RunInput { read_time: *read_time, pieces, lines, text };
         match builder.push_run(part.stream, &part.labels, run) {
             Err(PushError::Full) => {
-                let full = std::mem::replace(&mut builder, BatchBuilder::new(header, CODEC));
+                let full = std::mem::replace(&mut builder, BatchBuilder::new(header, codec));
                 messages.push(full.finish());
                 builder.push_run(part.stream, &part.labels, run)?;
             }
