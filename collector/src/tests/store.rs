@@ -171,7 +171,9 @@ impl Store {
                     }
                     Byte::Text(before) => {
                         is_end_new = false;
-                        assert_eq!(before, byte, "byte {at} changed");
+                        // Without checkpoints nobody knows any more that it was to be hidden, or is.
+                        let is_hidden = before == b'?' || redacted;
+                        assert!(before == byte || is_hidden, "byte {at} changed");
                         let is_beginning = new.is_empty() || self.lenient;
                         assert!(is_beginning, "only the beginning of a line may be held");
                         self.duplicates += 1;
