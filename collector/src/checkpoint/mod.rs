@@ -5,6 +5,8 @@
 //! older offset; the store removes what it already holds. Beside it `generations` keeps what names the
 //! bytes ([`History`]).
 
+#[cfg(test)]
+pub(crate) mod fuzz_tests;
 mod history;
 mod record;
 mod record_log;
