@@ -6,6 +6,8 @@
 //! bytes ([`History`]), and `begun` of which files no checkpoint tells yet ([`Begun`]).
 
 mod begun;
+#[cfg(test)]
+pub(crate) mod fuzz_tests;
 mod history;
 mod record;
 mod record_log;

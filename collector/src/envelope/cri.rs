@@ -1,29 +1,55 @@
 //! The Kubernetes container runtime interface: `2016-10-06T00:17:09.669794202Z stdout F the text`.
 
+use nom::Parser;
+use nom::branch::alt;
+use nom::bytes::complete::{tag, take_till};
+use nom::character::complete::char;
+use nom::combinator::{eof, opt, value};
+use nom::sequence::preceded;
+
 use super::Part;
 use crate::group::Side;
-use crate::parse;
+use crate::parse::{self, Parsed, accept};
 
 /// Appends a line's text; `None` if it is no line of this form.
 pub(super) fn part(line: &[u8], text: &mut Vec<u8>) -> Option<Part> {
-    let (time, rest) = parse::leading_instant(line)?;
-    let (side, rest) = match rest.split_at_checked(b" stdout ".len())? {
-        (b" stdout ", rest) => (Side::Out, rest),
-        (b" stderr ", rest) => (Side::Err, rest),
-        _ => return None,
-    };
-    // A line without text may lack the blank before it.
-    let (tags, body) = match memchr::memchr(b' ', rest) {
-        Some(blank) => (&rest[..blank], &rest[blank + 1..]),
-        None => (rest, &rest[rest.len()..]),
-    };
-    let ends = match tags {
-        [b'F'] | [b'F', b':', ..] => true,
-        [b'P'] | [b'P', b':', ..] => false,
-        _ => return None,
-    };
+    let (body, part) = head(line).ok()?;
     text.extend_from_slice(body);
-    Some(Part { side, time: Some(time), ends })
+    Some(part)
+}
+
+/// All that stands before the text.
+fn head(line: &[u8]) -> Parsed<'_, Part> {
+    let (rest, time) = instant(line)?;
+    let (rest, (side, ends)) = (side, tags).parse(rest)?;
+    Ok((rest, Part { side, time: Some(time), ends }))
+}
+
+fn instant(input: &[u8]) -> Parsed<'_, i64> {
+    let found = parse::leading_instant(input);
+    accept(found.map_or(input, |(_, rest)| rest), found.map(|(time, _)| time))
+}
+
+fn side(input: &[u8]) -> Parsed<'_, Side> {
+    let out = value(Side::Out, tag(&b" stdout "[..]));
+    let err = value(Side::Err, tag(&b" stderr "[..]));
+    alt((out, err)).parse(input)
+}
+
+/// `F` for the end of a line or `P` for a part, and the blank before the text.
+fn tags(input: &[u8]) -> Parsed<'_, bool> {
+    let full = value(true, tag(&b"F "[..]));
+    let part = value(false, tag(&b"P "[..]));
+    alt((full, part, rare_tags)).parse(input)
+}
+
+/// The same with other tags behind it, or without the blank, which a line without text may lack.
+fn rare_tags(input: &[u8]) -> Parsed<'_, bool> {
+    let ends = alt((value(true, char('F')), value(false, char('P'))));
+    let others = opt(preceded(char(':'), take_till(|byte| byte == b' ')));
+    let blank = alt((value((), char(' ')), value((), eof)));
+    let (rest, (ends, _, ())) = (ends, others, blank).parse(input)?;
+    Ok((rest, ends))
 }
 
 #[cfg(test)]

@@ -1,51 +1,30 @@
 //! Docker's json-file: `{"log":"the text\n","stream":"stdout","time":"2026-08-20T10:00:00.5Z"}`.
 
+use nom::Parser;
+use nom::branch::alt;
+use nom::bytes::complete::{tag, take_till};
+use nom::character::complete::char;
+use nom::combinator::{eof, opt, value};
+use nom::sequence::{delimited, preceded, terminated};
+
 use super::Part;
 use super::unescape::unescape;
 use crate::group::Side;
-use crate::parse;
+use crate::parse::{self, Parsed, accept, refused};
 
 /// Appends a line's text, without the `\n` with which a whole line ends; `None` if it is no line of
 /// this form.
 pub(super) fn part(line: &[u8], text: &mut Vec<u8>) -> Option<Part> {
     let start = text.len();
-    let (mut has_log, mut side, mut time) = (false, None, None);
-    let mut rest = line.strip_prefix(b"{")?;
-    loop {
-        let (key, after) = plain_string(rest.trim_ascii_start())?;
-        let value = after.trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
-        rest = match key {
-            b"log" if !has_log => {
-                has_log = true;
-                let value = value.strip_prefix(b"\"")?;
-                &value[unescape(value, text)?..]
-            }
-            b"stream" => {
-                let (name, after) = plain_string(value)?;
-                side = Some(side_of(name)?);
-                after
-            }
-            b"time" => {
-                let (stamp, after) = plain_string(value)?;
-                time = parse::leading_instant(stamp).map(|(time, _)| time);
-                after
-            }
-            _ => after_value(value)?,
-        };
-        rest = match rest.trim_ascii_start().split_first()? {
-            (b',', rest) => rest,
-            (b'}', rest) if rest.trim_ascii().is_empty() => break,
-            _ => return None,
-        };
-    }
-    if !has_log {
+    let (_, members) = object(line, text).ok()?;
+    if !members.has_log {
         return None;
     }
     let ends = text.len() > start && text.last() == Some(&b'\n');
     if ends {
         text.pop();
     }
-    Some(Part { side: side?, time, ends })
+    Some(Part { side: members.side?, time: members.time, ends })
 }
 
 /// Appends the text of a line whose end is not there, as far as it goes; the line itself if it does
@@ -64,39 +43,121 @@ pub(super) fn fragment(line: &[u8], text: &mut Vec<u8>) {
     }
 }
 
-fn side_of(name: &[u8]) -> Option<Side> {
-    match name {
-        b"stdout" => Some(Side::Out),
-        b"stderr" => Some(Side::Err),
-        _ => None,
-    }
+/// What was found so far.
+#[derive(Default)]
+struct Members {
+    has_log: bool,
+    side: Option<Side>,
+    time: Option<i64>,
 }
 
-/// A string without escapes, and what follows it.
-fn plain_string(input: &[u8]) -> Option<(&[u8], &[u8])> {
-    let input = input.strip_prefix(b"\"")?;
-    let end = memchr::memchr2(b'"', b'\\', input)?;
-    (input[end] == b'"').then(|| (&input[..end], &input[end + 1..]))
+/// What Docker itself writes behind the text: the other members in their order, and no blanks.
+fn usual_end(input: &[u8]) -> Parsed<'_, (Side, i64)> {
+    let out = value(Side::Out, tag(&b",\"stream\":\"stdout\","[..]));
+    let err = value(Side::Err, tag(&b",\"stream\":\"stderr\","[..]));
+    let attributes = opt((tag(&b"\"attrs\":"[..]), other_value, char(',')));
+    let time = tag(&b"\"time\":\""[..]);
+    let (rest, (side, _, _)) = (alt((out, err)), attributes, time).parse(input)?;
+    let Some((time, rest)) = parse::leading_instant(rest) else { return refused() };
+    let (rest, _) = (tag(&b"\"}"[..]), eof).parse(rest)?;
+    Ok((rest, (side, time)))
 }
 
-/// What follows a value of any kind, nested or not.
-fn after_value(input: &[u8]) -> Option<&[u8]> {
-    let mut depth = 0usize;
-    let mut at = 0;
-    while at < input.len() {
-        match input[at] {
-            b'"' => {
-                at += parse::quoted_len(&input[at..]);
-                continue;
+/// Members in any order, and others between them; appends the text to `text`.
+fn object<'a>(line: &'a [u8], text: &mut Vec<u8>) -> Parsed<'a, Members> {
+    let mut members = Members::default();
+    let (mut rest, _) = char('{').parse(line)?;
+    loop {
+        let (behind, name) = key(rest)?;
+        rest = match name {
+            b"log" if !members.has_log => {
+                members.has_log = true;
+                let (rest, ()) = log(behind, text)?;
+                if let Ok((rest, (side, time))) = usual_end(rest) {
+                    (members.side, members.time) = (Some(side), Some(time));
+                    return Ok((rest, members));
+                }
+                rest
             }
-            b'{' | b'[' => depth += 1,
-            b'}' | b']' | b',' if depth == 0 => return Some(&input[at..]),
-            b'}' | b']' => depth -= 1,
-            _ => {}
+            b"stream" => {
+                let (rest, side) = side(behind)?;
+                members.side = Some(side);
+                rest
+            }
+            b"time" => {
+                let (rest, stamp) = plain_string(behind)?;
+                members.time = parse::leading_instant(stamp).map(|(time, _)| time);
+                rest
+            }
+            _ => other_value(behind)?.0,
+        };
+        let more = alt((value(true, char(',')), value(false, char('}'))));
+        let (after, more) = delimited(blanks, more, blanks).parse(rest)?;
+        if !more {
+            return eof(after).map(|(rest, _)| (rest, members));
         }
-        at += 1;
+        rest = after;
     }
-    None
+}
+
+#[inline]
+fn blanks(input: &[u8]) -> Parsed<'_, ()> {
+    Ok((input.trim_ascii_start(), ()))
+}
+
+/// A name and the colon behind it.
+#[inline]
+fn key(input: &[u8]) -> Parsed<'_, &[u8]> {
+    let colon = (blanks, char(':'), blanks);
+    preceded(blanks, terminated(plain_string, colon)).parse(input)
+}
+
+/// A string without escapes.
+#[inline]
+fn plain_string(input: &[u8]) -> Parsed<'_, &[u8]> {
+    let (rest, _) = char('"').parse(input)?;
+    // Many bytes at once, which nom's own parsers look at one by one.
+    let Some(end) = memchr::memchr2(b'"', b'\\', rest) else { return refused() };
+    let (text, rest) = rest.split_at(end);
+    let (rest, _) = char('"').parse(rest)?;
+    Ok((rest, text))
+}
+
+/// The text that was written, which may have escapes.
+fn log<'a>(input: &'a [u8], text: &mut Vec<u8>) -> Parsed<'a, ()> {
+    let (rest, _) = char('"').parse(input)?;
+    let end = unescape(rest, text);
+    accept(&rest[end.unwrap_or(0)..], end.map(|_| ()))
+}
+
+fn side(input: &[u8]) -> Parsed<'_, Side> {
+    let out = value(Side::Out, tag(&b"\"stdout\""[..]));
+    let err = value(Side::Err, tag(&b"\"stderr\""[..]));
+    alt((out, err)).parse(input)
+}
+
+/// Skips a value of any kind, nested or not, to the mark behind it.
+fn other_value(input: &[u8]) -> Parsed<'_, ()> {
+    let is_mark = |byte| matches!(byte, b'"' | b'{' | b'[' | b'}' | b']' | b',');
+    let mut depth = 0usize;
+    let mut rest = input;
+    loop {
+        (rest, _) = take_till(is_mark).parse(rest)?;
+        let length = match rest.first() {
+            None => return refused(),
+            Some(b'"') => parse::quoted_len(rest),
+            Some(b'}' | b']' | b',') if depth == 0 => return Ok((rest, ())),
+            Some(mark) => {
+                match mark {
+                    b'{' | b'[' => depth += 1,
+                    b'}' | b']' => depth -= 1,
+                    _ => {}
+                }
+                1
+            }
+        };
+        rest = &rest[length..];
+    }
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 mod cri;
 mod docker;
+#[cfg(test)]
+pub(crate) mod fuzz_tests;
 mod known_paths;
 mod open_parts;
 mod unescape;

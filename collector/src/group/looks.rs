@@ -1,4 +1,5 @@
-//! What the lines of traces look like. Each test looks at a few bytes before it looks at more.
+//! What the lines of traces look like. Each test looks at a few bytes before it looks at more. Nothing is
+//! taken out of a line here: these are questions to a line, not parsers.
 
 use memchr::memmem;
 

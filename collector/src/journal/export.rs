@@ -115,7 +115,8 @@ impl Parser {
         match memchr::memchr(b'=', line) {
             Some(equals) => self.entry.set(&line[..equals], &line[equals + 1..]),
             None if line.is_empty() => entries.push(std::mem::take(&mut self.entry)),
-            None if end.is_some() => self.at = At::Length(line.to_vec()),
+            // However much has come at once: what is too long is no name.
+            None if line.len() <= LINE_BYTES_MAX => self.at = At::Length(line.to_vec()),
             None => {}
         }
         if end.is_none() {
@@ -178,6 +179,20 @@ pub(super) mod tests {
             assert!(kept.len() == VALUE_BYTES_MAX && long.starts_with(kept));
             assert_eq!(entries[0].stream, b"STDOUT");
             assert_eq!(entries[1].message.as_deref(), Some(&b"short"[..]));
+        }
+    }
+
+    #[test]
+    fn what_is_too_long_for_a_name_is_none_however_it_comes() {
+        let mut bytes = vec![b'x'; LINE_BYTES_MAX + 10];
+        bytes.push(b'\n');
+        bytes.extend(exported(&[("MESSAGE", b"short")]));
+        for size in [1000, bytes.len()] {
+            let mut parser = Parser::default();
+            let entries: Vec<Entry> =
+                bytes.chunks(size).flat_map(|piece| parser.feed(piece)).collect();
+            let messages: Vec<_> = entries.iter().map(|entry| entry.message.as_deref()).collect();
+            assert_eq!(messages, [Some(&b"short"[..])], "in pieces of {size}");
         }
     }
 

@@ -5,6 +5,8 @@ mod export;
 mod files;
 #[cfg(test)]
 mod files_tests;
+#[cfg(test)]
+pub(crate) mod fuzz_tests;
 mod place;
 mod program;
 mod record;

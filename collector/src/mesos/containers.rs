@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::events::{line, rfc3339};
 use super::facts::{ContainerKey, Ids};
-use super::json::{List, Text};
+use super::json::{self, List, Text};
 use super::state::Resources;
 use super::statistics::Statistics;
 use super::status::nanos;
@@ -60,7 +60,7 @@ pub(super) fn lines(
     around: &Surroundings,
     now: i64,
 ) -> Result<Vec<(Ids, Vec<u8>)>, serde_json::Error> {
-    let list: List<ContainerJson> = serde_json::from_str(&String::from_utf8_lossy(body))?;
+    let list: List<ContainerJson> = json::read(body)?;
     let of = |container: ContainerJson| {
         let ids = Ids {
             agent: around.agent.clone(),

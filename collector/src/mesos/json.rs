@@ -4,7 +4,28 @@
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{
+    DeserializeOwned, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
+};
+
+/// The most objects and lists of an answer. One takes two bytes there and some hundred here, so that its
+/// length alone bounds too little.
+const OBJECTS_MAX: usize = 1 << 20;
+
+/// An answer as text, and then as what it tells. Bytes that are no UTF-8 are replaced: names are cut at
+/// bytes, not at characters.
+///
+/// # Errors
+/// It is no JSON of this form, or has more objects and lists than anyone keeps.
+pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, serde_json::Error> {
+    let objects = memchr::memchr2_iter(b'{', b'[', body).count();
+    if objects > OBJECTS_MAX {
+        return Err(serde_json::Error::custom(format_args!(
+            "{objects} objects and lists, of at most {OBJECTS_MAX}"
+        )));
+    }
+    serde_json::from_str(&String::from_utf8_lossy(body))
+}
 
 /// A value that is neither list nor object; those are passed over without being kept.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -134,6 +155,20 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for List<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_of_too_many_objects_is_refused() {
+        #[derive(Deserialize, Default)]
+        #[serde(default)]
+        struct One {
+            _id: Text,
+        }
+        let of = |objects: usize| format!("[{}{{}}]", "{},".repeat(objects - 2)).into_bytes();
+        let list: List<One> = read(&of(OBJECTS_MAX)).expect("as many as may be");
+        assert_eq!(list.0.len(), OBJECTS_MAX - 1);
+        let error = read::<List<One>>(&of(OBJECTS_MAX + 1)).map(|list| list.0.len());
+        assert!(error.expect_err("too many").to_string().contains("1048577"));
+    }
 
     #[test]
     fn what_is_of_another_type_is_unknown() {

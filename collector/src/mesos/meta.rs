@@ -1,7 +1,7 @@
 //! What an agent left on disk below `meta/`, for when it does not answer, and the messages of state
 //! changes, which it tells nowhere else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
@@ -172,10 +172,9 @@ impl Reader<'_> {
 
 /// The state changes in a task's directory. One that is sent again is the same change.
 fn updates(dir: &OwnedFd, task: &str, container: &str) -> Vec<Status> {
-    let records: Vec<wire::StatusUpdateRecord> = messages(dir, "task.updates");
+    let records: VecDeque<wire::StatusUpdateRecord> = messages(dir, "task.updates", UPDATES_MAX);
     let mut changes: Vec<Status> = Vec::new();
-    let too_many = records.len().saturating_sub(UPDATES_MAX);
-    for update in records.into_iter().skip(too_many).filter_map(|record| record.update) {
+    for update in records.into_iter().filter_map(|record| record.update) {
         let Some(status) = update.status else { continue };
         let change = Status {
             task: task.to_owned(),

@@ -1,6 +1,7 @@
 //! The files that an agent checkpoints below `meta/`: each message behind its length. They may be
 //! empty or torn, since the agent may have died while it wrote.
 
+use std::collections::VecDeque;
 use std::ffi::OsStr;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
@@ -22,16 +23,26 @@ pub(super) fn message<M: Message + Default>(directory: &OwnedFd, name: &str) -> 
     M::decode(message).ok()
 }
 
-/// The whole messages of a file, up to the first that is none.
-pub(super) fn messages<M: Message + Default>(directory: &OwnedFd, name: &str) -> Vec<M> {
+/// The whole messages of a file, up to the first that is none; of more than `most` the last ones. An
+/// empty one takes four bytes on disk and some hundred here, so that all would be too many.
+pub(super) fn messages<M: Message + Default>(
+    directory: &OwnedFd,
+    name: &str,
+    most: usize,
+) -> VecDeque<M> {
     let content = read(directory, name, UPDATES_BYTES_MAX).unwrap_or_default();
     let mut rest = &content[..];
-    std::iter::from_fn(|| {
-        let (message, after) = split(rest)?;
+    let mut last = VecDeque::new();
+    while let Some((message, after)) = split(rest)
+        && let Ok(message) = M::decode(message)
+    {
         rest = after;
-        M::decode(message).ok()
-    })
-    .collect()
+        if last.len() >= most {
+            last.pop_front();
+        }
+        last.push_back(message);
+    }
+    last
 }
 
 /// A length in the host's own order, then so many bytes.
@@ -77,11 +88,27 @@ pub(super) fn link_name(directory: &OwnedFd, name: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::wire::Id;
+    use super::super::wire::{Id, StatusUpdateRecord};
     use super::*;
+    use crate::tests::allocator;
 
     fn framed(message: &[u8]) -> Vec<u8> {
         [&(message.len() as u32).to_ne_bytes()[..], message].concat()
+    }
+
+    #[test]
+    fn of_many_messages_the_last_are_kept() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let root = directory::open_root(dir.path()).expect("root");
+        let ids = ["a", "b", "c"].map(|id| Id { value: id.into() });
+        let content = ids.iter().flat_map(|id| framed(&id.encode_to_vec()));
+        std::fs::write(dir.path().join("f"), content.collect::<Vec<u8>>()).expect("write");
+        assert_eq!(messages::<Id>(&root, "f", 2), &ids[1..]);
+        std::fs::write(dir.path().join("f"), vec![0; UPDATES_BYTES_MAX as usize]).expect("write");
+        let asked = allocator::largest(|| {
+            assert_eq!(messages::<StatusUpdateRecord>(&root, "f", 1000).len(), 1000);
+        });
+        assert!(asked as u64 <= 2 * UPDATES_BYTES_MAX, "{asked} bytes at once");
     }
 
     #[test]
@@ -90,7 +117,7 @@ mod tests {
         let root = directory::open_root(dir.path()).expect("root");
         let one = framed(&Id { value: b"a".to_vec() }.encode_to_vec());
         let write = |content: &[u8]| std::fs::write(dir.path().join("f"), content).expect("write");
-        let count = || messages::<Id>(&root, "f").len();
+        let count = || messages::<Id>(&root, "f", 10).len();
         write(&[&one[..], &one].concat());
         assert_eq!(count(), 2);
         write(&[&one[..], &one[..one.len() - 1]].concat());

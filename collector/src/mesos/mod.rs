@@ -42,6 +42,8 @@ pub(crate) use secrets::Secrets;
 pub(crate) use watcher::{Watcher, WatcherHandle};
 
 #[cfg(test)]
+pub(crate) mod fuzz_tests;
+#[cfg(test)]
 mod meta_tests;
 #[cfg(test)]
 mod rollup_model_tests;

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::containers::{Surroundings, nested_line};
 use super::facts::{Ids, is_name};
-use super::json::List;
+use super::json::{self, List};
 use super::state_json::{ContainerIdJson, ContainerStatusJson};
 use super::statistics::Statistics;
 use crate::sandbox::{CHECK, NESTING_MAX};
@@ -52,7 +52,7 @@ pub(super) fn lines(
     around: &Surroundings,
     now: i64,
 ) -> Result<Vec<NestedLine>, serde_json::Error> {
-    let answer: AnswerJson = serde_json::from_str(&String::from_utf8_lossy(body))?;
+    let answer: AnswerJson = json::read(body)?;
     let mut seen = HashSet::new();
     let of = |container: ContainerJson| {
         let (pod, nested) = container.place()?;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde::Deserialize;
 
 use super::facts::{Facts, Ids, Task, is_name};
-use super::json::{List, Number};
+use super::json::{self, List, Number};
 use super::state_json::{ExecutorJson, FrameworkJson, LabelJson, StateJson, StatusJson, TaskJson};
 use super::status::{Status, nanos};
 
@@ -69,12 +69,12 @@ impl State {
     }
 }
 
-/// Reads an answer. Bytes that are no UTF-8 are replaced: names are cut at bytes, not at characters.
+/// Reads an answer.
 ///
 /// # Errors
 /// It is no JSON of this form.
 pub(super) fn parse(body: &[u8], allowed: &[String]) -> Result<State, serde_json::Error> {
-    let state: StateJson = serde_json::from_str(&String::from_utf8_lossy(body))?;
+    let state: StateJson = json::read(body)?;
     let reserved = state.reserved_resources_allocated.into_values();
     let allocated = reserved.fold(state.unreserved_resources_allocated, Resources::plus);
     let running = state.frameworks.0.into_iter().map(|framework| (framework, false));

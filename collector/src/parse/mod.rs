@@ -15,6 +15,7 @@ pub use timestamp::Timestamp;
 
 use fields::Wanted;
 pub(crate) use fields::quoted_len;
+pub(crate) use number::{Parsed, accept, refused};
 
 /// How much of a line is looked at, in bytes: times at the start, words that name a level.
 pub const PREFIX_BYTES: usize = 256;

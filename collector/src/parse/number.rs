@@ -1,17 +1,17 @@
-//! Parsers of digits, shared by all forms of time.
+//! What parsers give, and those of digits, shared by all forms of time.
 
 use nom::{Err, IResult};
 
 /// What a parser here gives. Errors carry nothing: a line that does not parse is an ordinary line.
-pub(super) type Parsed<'a, T> = IResult<&'a [u8], T, ()>;
+pub(crate) type Parsed<'a, T> = IResult<&'a [u8], T, ()>;
 
 /// The refusal of any parser here.
-pub(super) fn refused<T>() -> Result<T, Err<()>> {
+pub(crate) fn refused<T>() -> Result<T, Err<()>> {
     Err(Err::Error(()))
 }
 
 /// Turns a check that failed into a refusal.
-pub(super) fn accept<T>(rest: &[u8], value: Option<T>) -> Parsed<'_, T> {
+pub(crate) fn accept<T>(rest: &[u8], value: Option<T>) -> Parsed<'_, T> {
     value.map(|value| (rest, value)).ok_or(Err::Error(()))
 }
 

@@ -7,6 +7,8 @@ mod cards;
 mod commands;
 mod encoded_urls;
 mod exact;
+#[cfg(test)]
+pub(crate) mod fuzz_tests;
 mod headers;
 mod keys;
 mod kind;

@@ -1,10 +1,13 @@
 //! The whole collector against real files, step by step on a clock of the test's own.
 
+#[allow(dead_code, reason = "each program uses a part of it")]
+pub(crate) mod allocator;
 mod churn;
 mod churn_cases;
 mod compressed;
 mod fixture;
 mod formats;
+mod fuzz;
 mod hostile;
 mod hot;
 mod idle;
@@ -28,3 +31,5 @@ mod unknown_writers;
 mod unwritable;
 mod vanished;
 mod why;
+
+pub(crate) use fuzz::{Random, framed};
