@@ -21,6 +21,9 @@ const COMPACT_BYTES_MIN: u64 = 1024 * 1024;
 /// The most files remembered (some 10 MiB); no more are begun to be remembered beyond it.
 const ENTRIES_MAX: usize = 50_000;
 
+/// Files for which there stays room once all are settled.
+const KEPT_CAPACITY: usize = 1024;
+
 /// What was sent of files of which nothing was acknowledged.
 #[derive(Debug)]
 pub(crate) struct Begun {
@@ -74,6 +77,11 @@ impl Begun {
         if begun.is_some_and(|(begun, _)| tells_of(known, begun)) {
             self.entries.remove(&known.file);
             self.changed.remove(&known.file);
+        }
+        if self.entries.is_empty() && self.entries.capacity() > KEPT_CAPACITY {
+            // Thousands of files that begin at once leave no room behind that nobody needs.
+            self.entries.shrink_to(KEPT_CAPACITY);
+            self.changed.shrink_to(KEPT_CAPACITY);
         }
     }
 

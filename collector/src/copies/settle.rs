@@ -68,8 +68,19 @@ impl Stream {
         } else {
             self.lose_continuation(index, &ended);
         }
+        self.pass_older(at, &ended);
         self.account(at, &ended, given_to, turn);
         Ok(None)
+    }
+
+    /// Where an ended generation was read, what goes on with the ends of older files stood at its beginning,
+    /// and nothing that its file `at` holds later does.
+    fn pass_older(&mut self, at: usize, ended: &Ended) {
+        if ended.read_to == 0 {
+            return;
+        }
+        let holder = self.known_copy_of(ended).map_or(at, |copy| copy.min(at));
+        self.files[..holder].iter_mut().for_each(|older| older.passed = true);
     }
 
     fn holder_of(

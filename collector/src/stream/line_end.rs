@@ -26,6 +26,7 @@ impl Stream {
         if !file.passed
             && let Some(newer) = self.newer_with_data(index, turn)?
             && self.files[newer].read_to == 0
+            && self.files[newer].ended.iter().all(|ended| ended.read_to == 0)
         {
             return self.at_boundary(index, newer, turn);
         }

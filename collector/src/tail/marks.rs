@@ -36,6 +36,10 @@ impl Marks {
         if let Some(last) = self.0.last_mut().filter(|mark| mark.there_at == NOT_KNOWN) {
             last.there_at = there_at(last.offset);
         }
+        if self.0.is_empty() {
+            // Most files are read once and then are quiet: they pay for one place.
+            self.0.reserve_exact(1);
+        }
         self.0.push(Mark { offset, hash: tail.hash, there_at: there_at(offset) });
         if self.0.len() > MARKS_MAX {
             self.thin_out(offset);

@@ -189,3 +189,17 @@ fn killed_while_the_end_of_a_line_without_a_checkpoint_was_awaited() {
         play(&[open(), Wait, Forget, Kill(true), end, open()]);
     }
 }
+
+#[test]
+fn what_follows_an_open_end_was_read_and_emptied_before_it_was_judged() {
+    let second = |look| CopyTruncate { stream: 1, look, late: false };
+    let begin = [Append(1, vec![true]), Look, second(false), Append(1, vec![false]), Gzip(1, 1)];
+    let end = [second(false), Append(1, vec![true]), second(true), Append(1, vec![false])];
+    play(&[&begin[..], &end[..]].concat());
+}
+
+#[test]
+fn a_copy_that_ends_inside_a_line_is_not_continued_by_what_comes_after_a_kill() {
+    let begin = [Append(0, vec![true, false]), Look, CopyOver(0), line()];
+    play(&[&begin[..], &[Kill(true), Truncate(0), open()]].concat());
+}
