@@ -231,9 +231,10 @@ impl TailFile {
 
     /// Whether the inode says what it said when it was observed, the number of its names too.
     pub(crate) fn is_as_observed(&self) -> bool {
-        facts(&self.file).is_ok_and(|found| {
-            (found.size, found.modified) == self.on_disk() && found.links == self.facts.links
-        })
+        !self.is_unobserved
+            && facts(&self.file).is_ok_and(|found| {
+                (found.size, found.modified) == self.on_disk() && found.links == self.facts.links
+            })
     }
 
     /// The file was read to its end before it was closed, and has grown since: what it got is new.

@@ -85,6 +85,31 @@ impl Begun {
         }
     }
 
+    /// The file is gone for ever.
+    pub(super) fn forget(&mut self, file: &FileIdentity) {
+        self.entries.remove(file);
+        self.changed.remove(file);
+    }
+
+    /// Whether a file was begun and no durable checkpoint tells of it.
+    pub(super) fn has(&self, file: &FileIdentity) -> bool {
+        self.entries.contains_key(file)
+    }
+
+    /// After a start: writes the file anew, without what was settled. Its records would come back once the
+    /// checkpoints have forgotten their files, and give old names to new bytes. For that reason nothing is
+    /// kept where checkpoints are gone or damaged (`is_sound`): some lines may come twice then.
+    pub(super) fn keep_unsettled(&mut self, is_sound: bool) {
+        if !is_sound {
+            self.entries.clear();
+        }
+        if self.log.length() > (self.entries.len() * RECORD_BYTES + MAGIC.len()) as u64
+            && let Err(error) = self.compact(i64::MIN)
+        {
+            tracing::warn!("cannot write 'begun' anew, it is tried again later: {error}");
+        }
+    }
+
     /// All files of a stream.
     pub(crate) fn of_stream(&self, stream: StreamId) -> impl Iterator<Item = &Progress> {
         self.entries.values().map(|(begun, _)| begun).filter(move |begun| begun.stream == stream)
@@ -112,7 +137,10 @@ impl Begun {
     }
 
     /// Writes the file anew, without files that were begun two weeks ago.
-    fn compact(&mut self, now: i64) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// It stays as it was.
+    pub(super) fn compact(&mut self, now: i64) -> io::Result<()> {
         self.entries.retain(|_, (_, at)| now.saturating_sub(*at) <= GONE_FOR_MAX);
         self.log.replace(&encoded(self.entries.values()))
     }
@@ -165,6 +193,30 @@ mod tests {
         std::fs::write(&path, &bytes[..bytes.len() - 3]).expect("write");
         let begun = Begun::open(dir.path()).expect("open");
         assert_eq!((offsets(&begun), begun.damaged()), (vec![10, 30], 2));
+    }
+
+    #[test]
+    fn what_was_settled_does_not_come_back_with_a_start() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let mut begun = Begun::open(dir.path()).expect("open");
+        for inode in [1, 2] {
+            begun.note(&progress(inode, 10), 0);
+        }
+        begun.flush(0).expect("flush");
+        for expected in [vec![10], vec![10]] {
+            let mut begun = Begun::open(dir.path()).expect("open");
+            begun.settle(&progress(1, 30));
+            begun.keep_unsettled(true);
+            assert_eq!(offsets(&begun), expected);
+            assert_eq!(
+                offsets(&Begun::open(dir.path()).expect("open")),
+                expected,
+                "on the disk too"
+            );
+        }
+        let mut begun = Begun::open(dir.path()).expect("open");
+        begun.keep_unsettled(false);
+        assert_eq!(offsets(&Begun::open(dir.path()).expect("open")), [0; 0], "nobody knows");
     }
 
     #[test]

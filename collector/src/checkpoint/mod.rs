@@ -75,8 +75,9 @@ impl Checkpoints {
     /// # Errors
     /// A file cannot be read or created. Damaged content is no error.
     pub(crate) fn open(data_dir: &Path) -> io::Result<Self> {
-        let Opened { log, records, damaged } =
-            RecordLog::open(&data_dir.join("checkpoints"), MAGIC)?;
+        let path = data_dir.join("checkpoints");
+        let is_there = path.is_file();
+        let Opened { log, records, damaged } = RecordLog::open(&path, MAGIC)?;
         let history = History::open(data_dir)?;
         let begun = Begun::open(data_dir)?;
         let mut this = Self {
@@ -94,18 +95,21 @@ impl Checkpoints {
         for bytes in &records {
             this.load(bytes);
         }
+        this.begun.keep_unsettled(is_there && this.damaged == 0);
         Ok(this)
     }
 
     fn load(&mut self, bytes: &[u8; RECORD_BYTES]) {
         match decode(bytes) {
-            Some((progress, seen_at)) => self.put(progress, seen_at),
+            Some((progress, seen_at)) => {
+                self.begun.settle(&progress);
+                self.put(progress, seen_at);
+            }
             None => self.damaged += 1,
         }
     }
 
     fn put(&mut self, progress: Progress, seen_at: i64) {
-        self.begun.settle(&progress);
         self.sequence += 1;
         let entry = Entry { progress, sequence: self.sequence, seen_at };
         self.entries.insert(progress.file, entry);
@@ -142,7 +146,9 @@ impl Checkpoints {
     /// Durable after the next flush of [`Begun`].
     pub(crate) fn note_begun(&mut self, progress: &[Progress], now: i64) {
         for one in progress.iter().filter(|one| one.offset > 0) {
-            if !self.get(&one.file).is_some_and(|known| tells_of(known, one)) {
+            // Until that is durable more may be stored than what was begun tells.
+            let is_told = self.get(&one.file).is_some_and(|known| tells_of(known, one));
+            if !is_told || self.begun.has(&one.file) {
                 self.begun.note(one, now);
             }
         }
@@ -217,6 +223,7 @@ impl Checkpoints {
         if let Some(file) = forgotten {
             self.entries.remove(&file);
             self.changed.remove(&file);
+            self.begun.forget(&file);
             let inode = (file.file_system, file.inode);
             if self.inodes.get(&inode) == Some(&file) {
                 self.inodes.remove(&inode);
@@ -242,7 +249,11 @@ impl Checkpoints {
             bytes.extend_from_slice(&encode(&entry.progress, now));
         }
         self.log.append(&bytes)?;
-        self.changed.clear();
+        for file in self.changed.drain() {
+            if let Some(entry) = self.entries.get(&file) {
+                self.begun.settle(&entry.progress);
+            }
+        }
         fail::fail_point!("collector::checkpoint_written");
         Ok(())
     }
@@ -282,6 +293,9 @@ impl Checkpoints {
         }
         entries.sort_unstable_by_key(|entry| entry.sequence);
         self.keep_clocks(&mut entries);
+        entries.iter().for_each(|entry| self.begun.settle(&entry.progress));
+        // Before the checkpoints that ended what was begun are dropped.
+        self.begun.compact(now)?;
         self.rewrite(&entries)
     }
 

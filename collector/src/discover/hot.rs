@@ -79,7 +79,8 @@ impl Hot {
             if streams.iter().filter(|id| has_news(**id)).count() > 0 {
                 since.news = now;
             }
-            let stays = tree.has(*node) && now < since.news + COLD_AFTER;
+            let is_small = streams.len() <= LOGS_MAX;
+            let stays = is_small && tree.has(*node) && now < since.news + COLD_AFTER;
             if !stays {
                 tree.tell_of_writes(*node, true);
                 // What came before that may be in any of its files.

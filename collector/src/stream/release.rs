@@ -9,6 +9,9 @@ use crate::identity::InodeKey;
 use crate::sys::Writers;
 use crate::tail::{Copied, TailFile};
 
+/// How many of a stream's files are asked about at each look at a directory that is hot.
+const NEWEST_LOOKED_AT: usize = 16;
+
 impl Stream {
     /// Closes files that are read, acknowledged and finished; tells when to look again.
     pub(crate) fn release(&mut self, turn: &mut Turn<'_, '_>) -> Option<Duration> {
@@ -74,7 +77,6 @@ impl Stream {
         }
     }
 
-    /// Whether a file is the copy of what was truncated away: that is not accounted for yet, and then read
     /// The files that are read and acknowledged to their ends, with their sizes.
     pub(crate) fn drained(&self, checkpoints: &Checkpoints) -> Vec<(InodeKey, u64)> {
         let is_drained =
@@ -100,9 +102,11 @@ impl Stream {
         resting.count() == self.files.len()
     }
 
-    /// Whether a file is not as it was when it was looked at last.
+    /// Whether one of the newest files is not as it was when it was looked at last. Of a stream that has
+    /// more of them open, the older ones wait to be read anyway.
     pub(crate) fn has_news(&self) -> bool {
-        !self.files.iter().all(TailFile::is_as_observed)
+        let mut newest = self.files.iter().rev().take(NEWEST_LOOKED_AT);
+        !newest.all(TailFile::is_as_observed)
     }
 
     /// Bytes in the files that are not acknowledged.
