@@ -105,10 +105,14 @@ impl Store {
         }
         self.metrics.batches.inc();
         let mut tables = self.tables.write();
-        let numbers = numbers(&mut tables.streams, batch);
+        let numbers = numbers(&mut tables, batch);
         let mut taken = Vec::new();
         for (n, run) in batch.runs.iter().enumerate() {
-            let Some(number) = numbers[run.stream as usize] else { continue };
+            let Some(number) = numbers[run.stream as usize] else {
+                let came = text_pieces(&run.pieces).map(Piece::bytes).sum();
+                self.metrics.duplicate_bytes.inc_by(came);
+                continue;
+            };
             let arrival = (offset << RUN_BITS | n as u64) << LINE_BITS;
             let place = Place { partition, number, arrival };
             taken.extend(self.take_run(&mut tables, inflated, run, place));
@@ -145,13 +149,15 @@ impl Store {
     }
 }
 
-/// The numbers of a batch's streams. Runs without lines and pieces only tell the labels of streams that
-/// are known: one whose lines are all expired does not come back by them, since nothing would ever
-/// take it away again.
-fn numbers(streams: &mut StreamTable, batch: &Batch) -> Vec<Option<StreamNumber>> {
+/// The numbers of a batch's streams. Runs without a byte that is news only tell the labels of streams that
+/// are known: one whose lines are all expired does not come back by them, since nothing would take it
+/// away again before other lines expire.
+fn numbers(tables: &mut Tables, batch: &Batch) -> Vec<Option<StreamNumber>> {
+    let Tables { streams, ledger, .. } = tables;
     let mut has_more = vec![false; batch.streams.len()];
     for run in &batch.runs {
-        has_more[run.stream as usize] |= run.n_lines > 0 || !run.pieces.is_empty();
+        let stream = run.stream as usize;
+        has_more[stream] |= !missing_of(ledger, batch.streams[stream].id, &run.pieces).is_empty();
     }
     let known = |entry: &StreamEntry, has_more| has_more || streams.find(entry.id).is_some();
     let is_taken: Vec<bool> =

@@ -266,6 +266,22 @@ fn what_expired_is_not_stored_again() {
     assert_eq!(kept.fate_bytes(Fate::Expired), bytes);
 }
 
+#[test]
+fn a_line_that_comes_again_when_it_has_expired_brings_no_stream_back() {
+    let mut kept = Kept::with(Some(AGE), None);
+    let sent = kept.send(4, 28, 13);
+    kept.bed.seal();
+    kept.wait(1000);
+    kept.retain();
+    assert!(kept.streams().is_empty() && kept.fate_bytes(Fate::Held) == 0);
+    let expired = kept.fate_bytes(Fate::Expired);
+    kept.send(4, 28, 1);
+    assert!(kept.found().is_empty() && kept.streams().is_empty(), "{:?}", sent[0]);
+    assert_eq!(kept.fate_bytes(Fate::Expired), expired);
+    kept.send(4, 40, 2);
+    assert_eq!((kept.found().len(), kept.streams()), (1, [4].into()), "one of the two is new");
+}
+
 /// What is sent between a seal's begin and its retention is hot: it stays, with its stream.
 #[test]
 fn a_stream_that_comes_back_while_its_slice_is_dropped_stays() {
