@@ -315,15 +315,16 @@ impl Receiver {
         let settled = sent.settle(ACK_TIMEOUT);
         let durable = sent.is_durable();
         let failed = refused.or(sent.take_failure());
+        let too_large = sent.take_too_large();
         if !settled {
             self.settle_at_last(sent, reserved);
         }
         match failed {
             Some(SendError::Full) => Err(PushError::Busy),
-            Some(err @ SendError::RefusedAsTooLarge { .. }) => Err(PushError::TooLarge(err)),
             Some(err) => Err(PushError::Failed(err)),
-            None if durable => Ok(()),
-            None => Err(PushError::Timeout),
+            None if !durable => Err(PushError::Timeout),
+            // Nobody sends that again: it is told only once all else is stored.
+            None => too_large.map_or(Ok(()), |err| Err(PushError::TooLarge(err))),
         }
     }
 

@@ -31,8 +31,10 @@ pub(super) struct InFlight {
     refused: Vec<u64>,
     /// That which was sent alone last.
     alone: Option<u64>,
-    /// The first failure.
+    /// The first failure of what may be stored when it is sent again.
     failure: Option<SendError>,
+    /// The first refusal of a line that is too large by itself, and so is never stored.
+    too_large: Option<SendError>,
     /// The latest failure, for people.
     reason: Option<String>,
     last: Option<Position>,
@@ -51,6 +53,7 @@ impl InFlight {
             refused: Vec::new(),
             alone: None,
             failure: None,
+            too_large: None,
             reason: None,
             last: None,
         }
@@ -82,6 +85,10 @@ impl InFlight {
 
     pub(super) fn take_failure(&mut self) -> Option<SendError> {
         self.failure.take()
+    }
+
+    pub(super) fn take_too_large(&mut self) -> Option<SendError> {
+        self.too_large.take()
     }
 
     /// Bytes of messages that are kept in order to send them again.
@@ -142,6 +149,8 @@ impl InFlight {
                     }
                     return;
                 }
+                self.too_large.get_or_insert(error);
+                return;
             }
             _ => self.failed.push(tag),
         }

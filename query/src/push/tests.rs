@@ -1,6 +1,6 @@
 //! Pushes while the transport is away, or says that it failed.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
 use sawlog_aggregator::{Aggregator, StoreConfig};
 use sawlog_transport::memory::{Faults, MemoryProducer, MemoryTransport};
@@ -14,6 +14,8 @@ struct Gate {
     partitions: AtomicU32,
     /// The next message is said to have failed; it is stored right after the one behind it.
     fails: AtomicBool,
+    /// Only one of at most so many bytes is.
+    fails_below: AtomicUsize,
     late: Mutex<Option<Bytes>>,
 }
 
@@ -26,7 +28,8 @@ impl Producer for Gate {
         if self.partitions() == 0 {
             return Err(SendError::Full);
         }
-        if self.fails.swap(false, Ordering::Relaxed) {
+        let may_fail = message.len() <= self.fails_below.load(Ordering::Relaxed);
+        if may_fail && self.fails.swap(false, Ordering::Relaxed) {
             *self.late.lock() = Some(message);
             let failed = SendError::Failed { place: "gate".into(), reason: "asked for".into() };
             acks.send(Ack { tag, result: Err(failed) }).unwrap();
@@ -63,6 +66,7 @@ fn start(dir: tempfile::TempDir, partitions: u32) -> Setup {
         inner: transport.producer(),
         partitions: AtomicU32::new(partitions),
         fails: AtomicBool::new(false),
+        fails_below: AtomicUsize::new(usize::MAX),
         late: Mutex::new(None),
     });
     let aggregator =
@@ -220,4 +224,21 @@ fn a_line_that_the_transport_refuses_is_told_and_holds_nobody_up() {
     assert_eq!(setup.receiver.push(streams).unwrap(), 2);
     let stored = messages(&setup);
     assert_eq!(lines(&setup, stored), 3);
+}
+
+/// Nobody sends again what was answered with that: first all else is to be there.
+#[test]
+fn a_line_that_is_too_large_is_told_only_when_the_others_are_stored() {
+    let setup = setup(1);
+    setup.transport.take_at_most(100_000);
+    let mut streams = noise(3, 20_000);
+    streams[0].entries[2].line = noise(1, 200_000).remove(0).entries.remove(0).line;
+    setup.gate.fails_below.store(100_000, Ordering::Relaxed);
+    setup.gate.fails.store(true, Ordering::Relaxed);
+    let failed = setup.receiver.push(streams.clone()).unwrap_err();
+    assert!(matches!(failed, PushError::Failed(_)), "{failed}");
+    let refused = setup.receiver.push(streams).unwrap_err();
+    assert!(matches!(refused, PushError::TooLarge(_)), "{refused}");
+    let stored = messages(&setup);
+    assert_eq!(lines(&setup, stored), 2, "the others are there, once");
 }
