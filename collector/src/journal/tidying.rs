@@ -101,9 +101,9 @@ impl Files {
         if self.unsummed_bytes < self.tree_bytes_max / SUMMED_EVERY {
             return Ok(());
         }
-        self.unsummed_bytes = 0;
         let beyond = tree::beyond(tree::files(&self.root), self.tree_bytes_max);
         if beyond.is_empty() {
+            self.unsummed_bytes = 0;
             return Ok(());
         }
         let mut dropped = 0;
@@ -121,6 +121,8 @@ impl Files {
             open.log.rotated.forget_removed();
         }
         self.dropped_bytes += dropped;
+        // Not before: what could not be removed is tried again.
+        self.unsummed_bytes = 0;
         tracing::warn!(
             bytes = dropped,
             in_all = self.dropped_bytes,
