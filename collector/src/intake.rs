@@ -483,7 +483,8 @@ impl Intake<'_> {
     }
 
     /// Gives a stream the labels, and its files the names, that they have now, and tells them which of
-    /// these names are of files that a writer has closed; tells whether that may bring it on. In a directory of many quiet files, one that comes or goes is no news to the others.
+    /// these names are of files that a writer has closed; tells whether that may bring it on. In a directory
+    /// of many quiet files, one that comes or goes is no news to the others.
     fn name(&mut self, source: &Source, named: &[Named], closed: &HashSet<OsString>) -> bool {
         let Some(stream) = self.streams.by_id.get_mut(&source.id) else { return false };
         stream.source.labels = source.labels.clone();

@@ -44,6 +44,7 @@ impl Names<'_> {
 #[derive(Clone, Debug)]
 pub(crate) struct Metrics {
     pub read_bytes: IntCounter,
+    pub reread_bytes: IntCounter,
     pub read_lines: IntCounter,
     pub acked_bytes: IntCounter,
     pub batches_sent: IntCounter,
@@ -84,6 +85,10 @@ impl Metrics {
         let gauge = |name, help| names.gauge(name, help);
         Ok(Self {
             read_bytes: counter("read_bytes_total", "Bytes of log files read")?,
+            reread_bytes: counter(
+                "reread_bytes_total",
+                "Bytes of log files read once more: beginnings of lines whose rest came late",
+            )?,
             read_lines: counter("read_lines_total", "Lines read")?,
             acked_bytes: counter("acked_bytes_total", "Bytes of log files acknowledged")?,
             batches_sent: counter("batches_sent_total", "Batches the transport took")?,

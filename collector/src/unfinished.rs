@@ -69,6 +69,11 @@ impl UnfinishedLines {
         }
     }
 
+    /// More of an unfinished line was handed on, and it is not known of which side's.
+    pub(crate) fn forget_texts(&mut self) {
+        self.0.iter_mut().for_each(|(_, text)| *text = None);
+    }
+
     /// A whole line was handed on.
     pub(crate) fn ended(&mut self, side: Side) {
         self.0[side as usize] = (Unfinished::No, None);

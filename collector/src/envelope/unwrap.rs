@@ -67,6 +67,11 @@ struct Mark {
 }
 
 impl Unwrapped {
+    /// Which sides have a line.
+    pub(crate) fn sides(&self) -> [bool; 2] {
+        Side::ALL.map(|side| self.items.iter().any(|item| item.side == Some(side)))
+    }
+
     /// Takes the lines at the start of `source`; gives the bytes that they cover, more than `least` if any.
     /// `skipping` says whose line was cut, so that its other parts are left out.
     pub(crate) fn take(

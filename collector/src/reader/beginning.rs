@@ -82,19 +82,6 @@ struct Back {
 }
 
 impl Back {
-    fn read(file: &TailFile, at: u64) -> io::Result<Option<Self>> {
-        let from = at.saturating_sub(BACK_BYTES_MAX as u64);
-        let mut bytes = vec![0; (at - from) as usize];
-        let is_there = file.read_at(&mut bytes, from)? == bytes.len();
-        Ok(is_there.then_some(Self { bytes, whole: from == 0 }))
-    }
-
-    /// The end of the older file whose last line may go on at the start of another one.
-    fn of_older(stream: &Lines<'_>) -> io::Result<Option<(Self, GenerationId)>> {
-        let Some(older) = older(stream) else { return Ok(None) };
-        Ok(Self::read(older, older.read_to)?.map(|back| (back, older.generation)))
-    }
-
     /// The beginning of the line in which the bytes end.
     fn line(mut self) -> Beginning {
         let end = memchr::memrchr(b'\n', &self.bytes);
@@ -111,6 +98,29 @@ impl Back {
 }
 
 impl Reader<'_> {
+    fn read_back(&self, file: &TailFile, at: u64) -> io::Result<Option<Back>> {
+        let from = at.saturating_sub(BACK_BYTES_MAX as u64);
+        let mut bytes = vec![0; (at - from) as usize];
+        self.metrics.reread_bytes.inc_by(at - from);
+        let is_there = file.read_at(&mut bytes, from)? == bytes.len();
+        Ok(is_there.then_some(Back { bytes, whole: from == 0 }))
+    }
+
+    /// The end of the older file whose last line may go on at the start of another one.
+    fn read_back_older(&self, stream: &Lines<'_>) -> io::Result<Option<(Back, GenerationId)>> {
+        let Some(older) = older(stream) else { return Ok(None) };
+        Ok(self.read_back(older, older.read_to)?.map(|back| (back, older.generation)))
+    }
+
+    /// Whether the next line of a file may be the rest of an envelope, of which it is known only from its
+    /// beginning what it is the rest of.
+    pub(super) fn may_begin_inside(&self, file: &TailFile, stream: &Lines<'_>) -> io::Result<bool> {
+        match origin(Some(file), stream) {
+            Some((file, at)) => may_be_inside(file, at, &stream.text.unfinished),
+            None => Ok(true),
+        }
+    }
+
     /// What was handed on of the line at the position, or of the beginning of it that older files hold.
     pub(super) fn beginning(
         &self,
@@ -142,23 +152,27 @@ impl Reader<'_> {
         }
         let back = match origin {
             None => None,
-            Some((file, at)) if at > 0 => Back::read(file, at)?,
+            Some((file, at)) if at > 0 => self.read_back(file, at)?,
             Some(_) if stream.text.unfinished.of(Side::Out) == Unfinished::No => {
                 return Ok(Beginning::None);
             }
-            Some(_) => Back::of_older(stream)?.map(|(back, _)| back),
+            Some(_) => self.read_back_older(stream)?.map(|(back, _)| back),
         };
         let kept = || Beginning::kept(&stream.text.unfinished, Side::Out);
         Ok(back.map_or_else(kept, Back::line))
     }
 
-    /// The same where lines are in envelopes, whose parts may have been handed on. Without a file, of
-    /// what older files hold.
+    /// The same where lines are in envelopes, whose parts may have been handed on: of the sides that are
+    /// `wanted`. Without a file, of what older files hold.
+    ///
+    /// Only what is not kept is read again, and only for a side that has a line: a side may stay inside of
+    /// one for as long as its container lives.
     pub(super) fn beginnings(
         &self,
         file: Option<&TailFile>,
         stream: &Lines<'_>,
         envelope: Envelope,
+        wanted: [bool; 2],
     ) -> io::Result<Beginnings> {
         if self.redactor.is_none() {
             return Ok(Beginnings::default());
@@ -167,14 +181,19 @@ impl Reader<'_> {
         let Some((file, at)) = origin(file, stream) else {
             return Ok(Beginnings::kept(unfinished, [true; 2]));
         };
-        let awaited = Side::ALL.map(|side| unfinished.concerns(side, file.generation, at));
-        if awaited == [false; 2] && !is_inside_line(file, at)? {
-            return Ok(Beginnings::default());
+        let awaited = Side::ALL
+            .map(|side| wanted[side as usize] && unfinished.concerns(side, file.generation, at));
+        let is_kept = |side: Side| !awaited[side as usize] || unfinished.text(side).is_some();
+        if !may_be_inside(file, at, unfinished)? && Side::ALL.into_iter().all(is_kept) {
+            return Ok(Beginnings {
+                inside: Beginning::None,
+                ..Beginnings::kept(unfinished, awaited)
+            });
         }
         let back = if at > 0 {
-            Back::read(file, at)?.map(|back| (back, file.generation))
+            self.read_back(file, at)?.map(|back| (back, file.generation))
         } else {
-            Back::of_older(stream)?
+            self.read_back_older(stream)?
         };
         let Some((back, generation)) = back else {
             return Ok(Beginnings::kept(unfinished, awaited));
@@ -186,9 +205,12 @@ impl Reader<'_> {
     }
 }
 
-/// Whether an offset lies inside a physical line.
-fn is_inside_line(file: &TailFile, at: u64) -> io::Result<bool> {
-    let Some(before) = at.checked_sub(1) else { return Ok(false) };
+/// Whether an offset may lie inside a physical line: at the start of a file, inside one that the file before
+/// it begins.
+fn may_be_inside(file: &TailFile, at: u64, unfinished: &UnfinishedLines) -> io::Result<bool> {
+    let Some(before) = at.checked_sub(1) else {
+        return Ok(Side::ALL.iter().any(|side| unfinished.of(*side) != Unfinished::No));
+    };
     let mut last = [0];
     Ok(file.read_at(&mut last, before)? == 1 && !matches!(last, [b'\n' | 0]))
 }

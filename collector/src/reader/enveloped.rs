@@ -77,8 +77,13 @@ impl Reader<'_> {
         window: Window,
         envelope: Envelope,
     ) -> io::Result<()> {
-        let beginnings = self.beginnings(Some(file), stream, envelope)?;
-        let window = self.window_of_rest(window, stream, envelope, &beginnings);
+        let mut beginnings = None;
+        let mut window = window;
+        if self.may_begin_inside(file, stream)? {
+            let known = self.beginnings(Some(file), stream, envelope, [true; 2])?;
+            window = self.window_of_rest(window, stream, envelope, &known);
+            beginnings = Some(known);
+        }
         let (before, text) = stream.before();
         let is_full = before.bytes() + window.data > LINE_BYTES_MAX;
         let ending = if is_full { Ending::Full } else { Ending::Open };
@@ -87,7 +92,13 @@ impl Reader<'_> {
             file.scanned_to = file.read_to + window.data as u64;
             return Ok(());
         }
-        self.buffers.beginnings = beginnings;
+        self.buffers.beginnings = match beginnings {
+            Some(known) => known,
+            None => {
+                let sides = self.buffers.unwrapped.sides();
+                self.beginnings(Some(file), stream, envelope, sides)?
+            }
+        };
         self.hand_on_unwrapped(file, stream, window, consumed);
         if !is_full {
             // No line ends in the rest.
@@ -109,7 +120,8 @@ impl Reader<'_> {
             return Ok(Outcome::End);
         }
         let consumed = self.unwrap(before, text, window, envelope, Ending::Last)?;
-        let mut beginnings = self.beginnings(Some(file), stream, envelope)?;
+        let sides = self.buffers.unwrapped.sides();
+        let mut beginnings = self.beginnings(Some(file), stream, envelope, sides)?;
         if envelope == Envelope::Docker && self.buffers.unwrapped.ends_in_doubt() {
             beginnings.inside = Beginning::Unknown;
         }
@@ -151,7 +163,7 @@ impl Reader<'_> {
         envelope: Envelope,
     ) -> io::Result<()> {
         let window = Window { before: 0, data: 0 };
-        let beginnings = self.beginnings(None, stream, envelope)?;
+        let beginnings = self.beginnings(None, stream, envelope, [true; 2])?;
         let (before, text) = stream.before();
         self.unwrap(before, text, window, envelope, Ending::Last)?;
         *stream.head = None;

@@ -174,7 +174,8 @@ fn note_unfinished(item: &Item, end: Option<GenerationId>, unfinished: &mut Unfi
     match (item.side, end) {
         (side, Some(end)) if item.flags & LineFlags::PARTIAL != 0 => unfinished.begun(side, end),
         (Some(side), _) => unfinished.ended(side),
-        (None, _) => {}
+        // It may have been the rest of a part of either: what was kept is not all of it any more.
+        (None, _) => unfinished.forget_texts(),
     }
 }
 

@@ -114,6 +114,7 @@ impl Fixture {
     /// Loses all checkpoints of a collector that is not running.
     pub(super) fn forget_checkpoints(&self) {
         fs::remove_file(self.config.data_dir.join("checkpoints")).expect("remove");
+        self.recorder.store.lock().forgotten = true;
     }
 
     pub(super) fn collector(&mut self) -> &mut Loop {

@@ -67,6 +67,8 @@ pub(super) struct Store {
     pub declared: Vec<Piece>,
     /// The beginning of a line may come under another name than before.
     pub lenient: bool,
+    /// Checkpoints were lost.
+    pub forgotten: bool,
 }
 
 impl Store {
@@ -172,7 +174,7 @@ impl Store {
                     Byte::Text(before) => {
                         is_end_new = false;
                         // Without checkpoints nobody knows any more that it was to be hidden, or is.
-                        let is_hidden = before == b'?' || redacted;
+                        let is_hidden = self.forgotten && (before == b'?' || redacted);
                         assert!(before == byte || is_hidden, "byte {at} changed");
                         let is_beginning = new.is_empty() || self.lenient;
                         assert!(is_beginning, "only the beginning of a line may be held");

@@ -230,3 +230,50 @@ fn the_rest_of_a_line_in_envelopes_of_the_next_file_is_judged_with_its_beginning
         f.assert_complete(CRI);
     }
 }
+
+#[test]
+fn a_side_that_stays_inside_a_line_costs_the_other_nothing_and_its_rest_is_judged() {
+    for restarted in [false, true] {
+        let mut f = on_envelopes();
+        f.append(CRI, wrapped(CRI, "stderr", false, "password=Hunter2"));
+        f.wait(SILENCE);
+        assert_eq!(lines_of(&f, CRI).len(), 1, "the beginning is handed on");
+        if restarted {
+            f.restart();
+        }
+        for n in 0..100 {
+            f.append(CRI, wrapped(CRI, "stdout", true, &n.to_string().repeat(1000)));
+            f.pump();
+        }
+        assert_eq!(f.metrics.reread_bytes.get(), 0);
+        let size = std::fs::metadata(f.path(CRI)).expect("stat").len();
+        assert!((100_000..256 * 1024).contains(&size), "{size}");
+        f.append(CRI, wrapped(CRI, "stderr", true, "Hunter2Horse sent"));
+        f.pump();
+        assert_eq!(f.metrics.reread_bytes.get(), if restarted { size } else { 0 });
+        f.append(CRI, wrapped(CRI, "stderr", true, "next"));
+        f.pump();
+        let lines = lines_of(&f, CRI);
+        assert_hidden(&lines);
+        assert!(lines[101].ends_with(" sent"), "{lines:?}");
+        assert_eq!(lines[102], "next");
+        assert_eq!(f.metrics.reread_bytes.get(), if restarted { size } else { 0 });
+        f.assert_complete(CRI);
+    }
+}
+
+#[test]
+fn the_rest_of_what_is_kept_is_shown_however_far_back_it_began() {
+    let mut f = on_envelopes();
+    f.append(CRI, wrapped(CRI, "stderr", false, "password=Hunter2"));
+    f.wait(SILENCE);
+    for _ in 0..30 {
+        f.append(CRI, wrapped(CRI, "stdout", true, &"x".repeat(10_000)));
+    }
+    f.pump();
+    f.append(CRI, wrapped(CRI, "stderr", true, "Hunter2Horse sent"));
+    f.pump();
+    let lines = lines_of(&f, CRI);
+    assert_hidden(&lines);
+    assert!(lines[31].ends_with(" sent"), "{}", lines[31]);
+}
