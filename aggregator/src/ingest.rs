@@ -13,7 +13,7 @@ use sawlog_transport::{
 use crate::hot::HotRun;
 use crate::ledger::Ledger;
 use crate::store::{Store, Tables};
-use crate::streams::{StreamNumber, StreamTable};
+use crate::streams::StreamNumber;
 
 /// An arrival number is a message's offset, the run within it, and the line within that: 2^15 of
 /// each fit (a run takes at least 28 bytes of at most 512 KiB of tables).

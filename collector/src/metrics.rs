@@ -85,10 +85,7 @@ impl Metrics {
         let gauge = |name, help| names.gauge(name, help);
         Ok(Self {
             read_bytes: counter("read_bytes_total", "Bytes of log files read")?,
-            reread_bytes: counter(
-                "reread_bytes_total",
-                "Bytes of log files read once more: beginnings of lines whose rest came late",
-            )?,
+            reread_bytes: counter("reread_bytes_total", "Bytes of lines' beginnings read again")?,
             read_lines: counter("read_lines_total", "Lines read")?,
             acked_bytes: counter("acked_bytes_total", "Bytes of log files acknowledged")?,
             batches_sent: counter("batches_sent_total", "Batches the transport took")?,
